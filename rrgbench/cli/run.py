@@ -1,0 +1,125 @@
+"""`rrgbench run` and `rrgbench score`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rrgbench.runs import RunResult
+
+Specs = Annotated[list[str] | None, typer.Option(metavar="SPEC")]
+Json = Annotated[bool, typer.Option("--json", help="Print scores.json on stdout, and nothing else.")]
+Protocols = Annotated[list[str] | None, typer.Option(metavar="NAME", help="full-text, findings or impression.")]
+Metrics = Annotated[list[str] | None, typer.Option(metavar="SPEC", help="Default: all that data and machine allow.")]
+Split = Annotated[str | None, typer.Option(help="Default: test, or everything where there are no splits.")]
+Failures = Annotated[
+    str | None, typer.Option(help="A report that could not be made: exclude it, or count it as empty.")
+]
+Resamples = Annotated[int | None, typer.Option(help="Bootstrap resamples. Default: 1000.")]
+Out = Annotated[Path | None, typer.Option(help="Where run folders go. Default: runs.")]
+
+
+def run(
+    dataset: Specs = None,
+    split: Split = None,
+    encoder: Specs = None,
+    renderer: Specs = None,
+    prompt: Specs = None,
+    llm: Specs = None,
+    system: Specs = None,
+    protocol: Protocols = None,
+    metric: Metrics = None,
+    config: Annotated[Path | None, typer.Option(help="A YAML file; the command line wins over it.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first N studies.")] = None,
+    out: Out = None,
+    seed: Annotated[int | None, typer.Option(help="Default: 0.")] = None,
+    failures: Failures = None,
+    resamples: Resamples = None,
+    timeout: Annotated[float | None, typer.Option(help="Seconds that one LLM call may take. Default: 300.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and stop.")] = False,
+    json: Json = False,
+) -> None:
+    """Compose a system, generate reports for a dataset, score them.
+
+    A part is written NAME or NAME:key=value,key=value. One that is given twice makes a grid. Without any option the
+    embedded synthetic dataset is run with a small ViT and the template writer. The same command goes on where an
+    earlier one stopped. `rrgbench list` shows the parts.
+    """
+    from rrgbench import harness, plugins
+    from rrgbench.cli import output
+    from rrgbench.config import RunConfig, load
+
+    given = {key: value for key, value in locals().items() if key in RunConfig.model_fields}
+    loaded = load(RunConfig, config, **given)
+    if dry_run:
+        for plan in harness.plan(loaded, plugins.catalogue()):
+            _describe(plan)
+        return
+    results = harness.run(loaded).runs
+    if json:
+        summaries = [result.summary for result in results]
+        output.as_json(summaries[0] if len(summaries) == 1 else summaries)
+    else:
+        output.results(results, everything=bool(loaded.metric))
+        typer.echo(f"\ncompare systems: rrgbench leaderboard build {loaded.out}")
+    _exit(results)
+
+
+def score(
+    folder: Annotated[Path | None, typer.Argument(help="A run folder, to score again or by further metrics.")] = None,
+    reports: Annotated[Path | None, typer.Option(help="CSV, JSONL or JSON with study_id and report.")] = None,
+    references: Annotated[Path | None, typer.Option(help="The same, with the reference reports.")] = None,
+    dataset: Annotated[str | None, typer.Option(metavar="SPEC", help="Instead of --references.")] = None,
+    split: Split = None,
+    protocol: Protocols = None,
+    metric: Metrics = None,
+    failures: Failures = None,
+    resamples: Resamples = None,
+    out: Out = None,
+    json: Json = False,
+) -> None:
+    """Score reports that were made elsewhere, or a run folder again."""
+    from rrgbench import harness
+    from rrgbench.cli import output
+    from rrgbench.errors import UsageError
+
+    given: dict[str, Any] = {"protocol": protocol or None, "failures": failures, "resamples": resamples}
+    if folder and reports is None:
+        result = harness.rescore(folder, metrics=metric or None, **given)
+    elif reports and folder is None:
+        result = harness.score(
+            reports, references, dataset=dataset, metrics=metric or None, split=split, out=out or Path("runs"), **given
+        )
+    else:
+        raise UsageError("Say what to score: a run folder, or --reports FILE with --references FILE or --dataset SPEC.")
+    if json:
+        output.as_json(result.summary)
+    else:
+        output.results([result], everything=bool(metric))
+    _exit([result])
+
+
+def _exit(results: list[RunResult] | tuple[RunResult, ...]) -> None:
+    if not all(result.complete for result in results):
+        raise typer.Exit(1)
+
+
+def _describe(plan: Any) -> None:
+    dataset = plan.parts["dataset"]
+    patients = len({study.patient_id for study in plan.studies})
+    typer.echo(f"\n{plan.label} (run {plan.run_id})")
+    typer.echo(f"  dataset    {dataset.spec}: {len(plan.studies)} studies of {patients} patients, split {plan.split}")
+    for kind, part in plan.makers.items():
+        typer.echo(f"  {kind:<10} {part.spec}")
+    if "llm" in plan.parts:
+        host = getattr(plan.parts["llm"].obj, "host", None)
+        typer.echo(f"  text goes  {f'to {host}' if host else 'nowhere: it stays on this machine'}")
+    typer.echo(f"  protocols  {', '.join(p.name for p in plan.protocols)}")
+    typer.echo(f"  metrics    {', '.join(m.spec for m in plan.metrics)}")
+    for name, reason in plan.unavailable.items():
+        typer.echo(f"  left out   {name}: {reason}")
+    for warning in plan.warnings:
+        typer.echo(f"  warning    {warning}")

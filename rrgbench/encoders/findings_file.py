@@ -1,0 +1,140 @@
+"""``findings``: probabilities from a file, so that any classifier made elsewhere can be benchmarked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from rrgbench import tables
+from rrgbench.cache import file_digest
+from rrgbench.errors import UsageError
+from rrgbench.labels import VOCABULARIES, snake, translate
+from rrgbench.thresholds import CrossFitted
+from rrgbench.types import Context, Failure, Finding, Findings, Status, Study, Vocabulary
+
+
+class FindingsFile:
+    """One probability column a label, named prefix + label.
+
+    ``threshold`` is a number, a CSV file with the columns label and threshold, or ``fit``: the best F1 on the
+    dataset's validation split or, where it has none, by patient-wise cross-fitting, so that no study is judged by a
+    threshold that its own patient helped to fit. A label whose truth the dataset doesn't know keeps 0.5.
+    """
+
+    version = "1"
+    needs = ()
+    cached = False
+
+    def __init__(
+        self, path: Path, id: str = "study_id", prefix: str = "", threshold: float | Literal["fit"] | Path = 0.5
+    ) -> None:
+        frame = tables.by_id(tables.read_table(path), str(path), id)
+        columns = [str(c) for c in frame.columns if str(c).startswith(prefix) and str(c) != id]
+        if not columns:
+            raise UsageError(f"{path}: no column begins with {prefix!r}. There are: {', '.join(frame.columns[:20])}.")
+        self._source = str(path)
+        self.vocabulary = _vocabulary([column.removeprefix(prefix) for column in columns])
+        self._columns = dict(zip(self.vocabulary.labels, _ordered(columns, prefix, self.vocabulary), strict=True))
+        self._cells = {str(study_id): row for study_id, row in frame[columns].to_dict("index").items()}
+        self._row = {study_id: number for number, study_id in enumerate(self._cells, 1)}
+        self.signature = f"file:{file_digest(path)[:12]}"
+        self._fitted: CrossFitted | None = None
+        self._patients: dict[str, str] = {}
+        self._fixed: dict[str, float] = {}
+        self._fit = threshold == "fit"
+        if isinstance(threshold, Path):
+            self._fixed = _read_thresholds(threshold, self.vocabulary)
+            self.signature += f"|thresholds:{file_digest(threshold)[:12]}"
+        elif not self._fit:
+            self._fixed = dict.fromkeys(self.vocabulary.labels, float(threshold))
+
+    def calibrate(self, studies: Sequence[Study]) -> None:
+        """Fit thresholds on labelled studies where ``threshold=fit``."""
+        if not self._fit:
+            return
+        known = []
+        for study in studies:
+            probabilities = self._probabilities(study.study_id)
+            if study.labels is not None and not isinstance(probabilities, Failure):
+                known.append((study, translate(study.labels, self.vocabulary), probabilities))
+        if not known:
+            raise UsageError(f"{self._source}: threshold=fit needs labelled studies, and the dataset has none.")
+        self._patients = {study.study_id: study.patient_id for study, _, _ in known}
+        assessed = [label for label in self.vocabulary.labels if any(label in truth.by_label for _, truth, _ in known)]
+        self._fitted = CrossFitted(
+            [study.patient_id for study, _, _ in known],
+            {label: [_number(truth.status(label)) for _, truth, _ in known] for label in assessed},
+            {label: [probabilities[label] for _, _, probabilities in known] for label in assessed},
+        )
+
+    def encode(self, contexts: Sequence[Context]) -> list[Findings | Failure]:
+        """The findings of each study in the file."""
+        return [self._findings(context.study_id) for context in contexts]
+
+    def _findings(self, study_id: str) -> Findings | Failure:
+        probabilities = self._probabilities(study_id)
+        if isinstance(probabilities, Failure):
+            return probabilities
+        thresholds = self._fitted.of(self._patients.get(study_id, "")) if self._fitted else self._fixed
+        by_label = {
+            label: Finding(label, Status.PRESENT if p >= thresholds.get(label, 0.5) else Status.ABSENT, p)
+            for label, p in probabilities.items()
+        }
+        return Findings(self.vocabulary, by_label)
+
+    def _probabilities(self, study_id: str) -> dict[str, float] | Failure:
+        cells = self._cells.get(study_id)
+        if cells is None:
+            return Failure("findings", f"{self._source} has no row for study {study_id}")
+        out = {}
+        for label, column in self._columns.items():
+            try:
+                p = float(cells[column])
+            except ValueError:
+                p = math.nan
+            if not 0.0 <= p <= 1.0:
+                where = f"{self._source}, row {self._row[study_id]}, column {column!r}"
+                return Failure("findings", f"{where}: {cells[column]!r} is not a probability in 0..1; correct the cell")
+            out[label] = p
+        return out
+
+
+def _vocabulary(names: Sequence[str]) -> Vocabulary:
+    """The known vocabulary with just these labels, or one of them."""
+    for vocabulary in VOCABULARIES.values():
+        if {snake(name) for name in names} == {snake(label) for label in vocabulary.labels}:
+            return vocabulary
+    for vocabulary in VOCABULARIES.values():
+        spelt = {snake(label): label for label in vocabulary.labels}
+        if all(snake(name) in spelt for name in names):
+            return Vocabulary(f"{vocabulary.name}-part", tuple(spelt[snake(name)] for name in names))
+    return Vocabulary("findings", tuple(names))
+
+
+def _ordered(columns: Sequence[str], prefix: str, vocabulary: Vocabulary) -> list[str]:
+    by_name = {snake(column.removeprefix(prefix)): column for column in columns}
+    return [by_name[snake(label)] for label in vocabulary.labels]
+
+
+def _read_thresholds(path: Path, vocabulary: Vocabulary) -> dict[str, float]:
+    frame = tables.read_table(path)
+    tables.require(frame, str(path), label="label", threshold="threshold")
+    spelt = {snake(label): label for label in vocabulary.labels}
+    out = {}
+    for number, (name, cell) in enumerate(zip(frame["label"], frame["threshold"], strict=True), 1):
+        try:
+            out[spelt[snake(name)]] = float(cell)
+        except KeyError:
+            raise UsageError(f"{path}, row {number}: {name!r} is not a label of the probabilities' file.") from None
+        except ValueError:
+            raise UsageError(f"{path}, row {number}: {cell!r} is not a number.") from None
+    if lacking := [label for label in vocabulary.labels if label not in out]:
+        raise UsageError(f"{path}: no threshold for {', '.join(lacking)}.")
+    return out
+
+
+def _number(status: Status) -> float:
+    """Truth as a number: uncertain is left out, not mentioned is negative."""
+    return math.nan if status is Status.UNCERTAIN else float(status is Status.PRESENT)

@@ -1,0 +1,638 @@
+"""``run()``: the one main flow. Studies become findings, findings reports, reports scores, and a folder keeps it all.
+
+Everything that can be wrong with a request is found while it is planned, before the first study is touched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import itertools
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from rrgbench import governance, plugins, progress, provenance, scoring, stats, tables
+from rrgbench.asking import Asker, run_async
+from rrgbench.cache import Cache, digest
+from rrgbench.config import RunConfig, check
+from rrgbench.datasets.table import Table
+from rrgbench.encoding import encode, encode_cached, failing
+from rrgbench.errors import LLMError, RunError, UsageError
+from rrgbench.interfaces import System, Writer
+from rrgbench.parts import Part, build
+from rrgbench.protocols import Protocol, protocol
+from rrgbench.runs import (
+    SCHEMA_VERSION,
+    Record,
+    RunFolder,
+    RunResult,
+    RunResults,
+    findings_frame,
+    findings_of,
+    from_record,
+    score_of,
+    score_record,
+    slug,
+    to_record,
+)
+from rrgbench.specs import Spec
+from rrgbench.systems.reports_file import ReportsFile
+from rrgbench.types import Context, Failure, Findings, Report, Score, Study
+
+MAX_REPORT_CHARACTERS = 100_000  # a hundred times a long report; what is longer is a fault, and would stall metrics
+_HIDDEN_SECTIONS = ("findings", "impression", "report")  # what a system is to write
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One system on one dataset, with every part built and every study known."""
+
+    config: RunConfig
+    parts: Mapping[str, Part]  # by kind; "dataset" and "system" always, the others where the system composes them
+    split: str | None
+    studies: tuple[Study, ...]
+    protocols: tuple[Protocol, ...]
+    metrics: tuple[Part, ...]
+    unavailable: Mapping[str, str]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def makers(self) -> dict[str, Part]:
+        """The parts that make the reports."""
+        return {kind: part for kind, part in self.parts.items() if kind != "dataset"}
+
+    @cached_property
+    def dataset_digest(self) -> str:
+        """A digest of all that is known of the evaluated studies, but for the pixels."""
+        return digest([[study_digest(s) for s in self.studies], self.parts["dataset"].obj.vocabulary.labels])
+
+    @cached_property
+    def run_id(self) -> str:
+        """What makes the reports, hashed: the parts' signatures, the studies and the seed."""
+        signatures = {kind: part.signature for kind, part in self.makers.items()}
+        return digest(signatures, self.parts["dataset"].signature, self.dataset_digest, self.config.seed)[:12]
+
+    @property
+    def label(self) -> str:
+        """The system's name on a page: vit+template, constant."""
+        if "encoder" not in self.parts:
+            return self.parts["system"].name
+        names = [self.parts[kind].name for kind in ("encoder", "prompt", "llm") if kind in self.parts]
+        return "+".join(names)
+
+    @property
+    def terms(self) -> str:
+        """Of the dataset."""
+        return str(self.parts["dataset"].obj.terms)
+
+
+@dataclass
+class Progress:
+    """What a run has cost so far, a stage at a time."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+
+def run(config: RunConfig | Mapping[str, Any] | None = None, **given: Any) -> RunResults:
+    """Run every system of a configuration, and score its reports. What `rrgbench run` does.
+
+    ``config`` may be a mapping, or its keys may be given as keywords: ``run(encoder="oracle", limit=20)``. Raises
+    ``UsageError`` before any work where the request is wrong. Reports that can't be made are recorded as failures.
+    """
+    if not isinstance(config, RunConfig):
+        config = check(RunConfig, {**(config or {}), **given})
+    catalogue = plugins.catalogue()
+    plans = plan(config, catalogue)
+    return RunResults(tuple(run_one(each, catalogue) for each in plans))
+
+
+def run_one(plan: Plan, catalogue: plugins.Catalogue) -> RunResult:
+    """One system on one dataset: encode, write, score; each stage goes on where an earlier run stopped."""
+    path = plan.config.out / slug(plan.parts["dataset"].name) / f"{slug(plan.label)}-{plan.run_id}"
+    progress.say(f"{plan.label} on {plan.parts['dataset'].spec} ({len(plan.studies)} studies) in {path}")
+    with RunFolder(path, private=plan.terms != "open") as folder:
+        state = Progress(warnings=list(plan.warnings))
+        manifest = _manifest(plan)
+        folder.write_json("manifest.json", manifest)
+        state.warnings += catalogue.call("rrgbench_run_started", manifest=manifest, folder=path)
+        cache = Cache(plan.config.out / ".cache.sqlite")
+        try:
+            records = folder.records()
+            findings = _encode_stage(plan, cache, state)
+            if findings:
+                folder.write_frame("findings.parquet", findings_frame({k: v for k, (v, _) in findings.items()}))
+            _write_stage(plan, findings, records, folder, cache, state)
+            reports = {study.study_id: from_record(records[study.study_id]) for study in plan.studies}
+            scores = _score_stage(plan, {k: v for k, (v, _) in findings.items()}, reports, folder, state)
+        except BaseException:
+            folder.write_json("manifest.json", {**manifest, "status": "incomplete", "warnings": state.warnings})
+            raise
+        finally:
+            cache.close()
+        result = _finish(plan, manifest, records, scores, folder, state)
+    for warning in catalogue.call("rrgbench_run_finished", result=result):
+        progress.say(f"warning: {warning}")
+    return result
+
+
+def score(
+    reports: Path | Mapping[str, str] | pd.DataFrame,
+    references: Path | Mapping[str, str] | pd.DataFrame | None = None,
+    *,
+    dataset: str | None = None,
+    metrics: Sequence[Any] | None = None,
+    out: Path | None = None,
+    **given: Any,
+) -> RunResult:
+    """Score reports made elsewhere, against reference reports or against a dataset. What `rrgbench score` does.
+
+    ``reports`` and ``references`` are files, mappings from study_id to text, or frames with the columns ``study_id``
+    and ``report``. ``given`` may hold ``split``, ``protocol``, ``failures``, ``resamples``, ``seed``. Without ``out``
+    no folder is kept.
+    """
+    if (references is None) == (dataset is None):
+        raise UsageError("Give either reference reports (--references FILE) or a dataset (--dataset SPEC).")
+    catalogue = plugins.catalogue()
+    values = {key: value for key, value in given.items() if value is not None}
+    with tempfile.TemporaryDirectory() as scratch:
+        config = check(RunConfig, {**values, "metric": metrics, "out": out or Path(scratch)})
+        system = _given(catalogue, "system", "reports", ReportsFile.of_reports, reports)
+        if references is not None:
+            source = _given(catalogue, "dataset", "references", Table.of_reports, references)
+        else:
+            source = build(catalogue, "dataset", dataset)
+        result = run_one(
+            _planned(config, {"dataset": source, "system": system}, *_measures(config, catalogue)), catalogue
+        )
+        return result if out else replace(result, folder=None)
+
+
+def _given(catalogue: plugins.Catalogue, kind: str, name: str, make: Any, value: Any) -> Part:
+    """A part made of reports: a file, a mapping from study_id to text, or a frame."""
+    source = str(value) if isinstance(value, (str, Path)) else f"the {name} given"
+    if isinstance(value, (str, Path)):
+        frame = tables.read_table(Path(value))
+    elif isinstance(value, pd.DataFrame):
+        frame = value
+    else:
+        frame = pd.DataFrame({"study_id": list(value), "report": list(value.values())}, dtype=object)
+    return Part(
+        kind, name, f"{name}:path={source}" if source == str(value) else name, make(frame, source), plugins.BUILTIN, {}
+    )
+
+
+def rescore(folder: Path, metrics: Sequence[Any] | None = None, **given: Any) -> RunResult:
+    """Score the reports of a run folder again, or by further metrics. Needs its dataset, not what made the reports."""
+    catalogue = plugins.catalogue()
+    with RunFolder.existing(folder) as run_folder:
+        manifest, summary = run_folder.read_json("manifest.json"), run_folder.read_json("scores.json")
+        if manifest is None or summary is None:
+            raise UsageError(f"{folder} holds no finished run: it has no scores.json.")
+        changed = {key: value for key, value in given.items() if value is not None}
+        kept = {key: manifest["config"][key] for key in ("limit", "split", "seed", "failures", "resamples", "protocol")}
+        config = check(RunConfig, {**kept, **changed, "metric": metrics, "out": folder})
+        dataset = build(catalogue, "dataset", manifest["parts"]["dataset"])
+        again = _planned(config, {"dataset": dataset}, *_measures(config, catalogue))
+        if again.dataset_digest != manifest["dataset"]["digest"]:
+            raise UsageError(f"{folder}: the dataset {dataset.spec} is not what it was when the reports were made.")
+        records = run_folder.records()
+        reports = {study.study_id: from_record(records[study.study_id]) for study in again.studies}
+        findings: dict[str, Findings | Failure] = {}
+        if (file := folder / "findings.parquet").exists():
+            missing = Failure("encoder", "no findings were made for this study")
+            findings = {s.study_id: missing for s in again.studies} | findings_of(pd.read_parquet(file))
+        state = Progress()
+        scores = _score_stage(again, findings, reports, run_folder, state)
+        summary |= {"failures_count_as": config.failures, "scores": [score_record(each) for each in scores]}
+        run_folder.write_json("scores.json", summary)
+    return RunResult(folder, manifest, summary, tuple(scores))
+
+
+# --- planning ---------------------------------------------------------------------------------------------------------
+
+
+def plan(config: RunConfig, catalogue: plugins.Catalogue) -> list[Plan]:
+    """Build every part of a configuration once, read the studies, and refuse what can't work."""
+    built: dict[tuple[str, ...], Part] = {}
+
+    def part(kind: str, spec: Spec, dataset: Spec) -> Part:
+        # An LLM is loaded once; what may learn from a dataset is built once a dataset.
+        key = (kind, str(spec)) if kind == "llm" else (kind, str(spec), str(dataset))
+        if key not in built:
+            built[key] = build(catalogue, kind, spec)
+        return built[key]
+
+    measures = _measures(config, catalogue)
+    plans: dict[str, Plan] = {}
+    for specs in config.grid():
+        if "llm" in specs and not hasattr(part("llm", specs["llm"], specs["dataset"]).obj, "complete"):
+            specs.pop("prompt"), specs.pop("renderer")  # a Writer has no prompt
+        parts = {kind: part(kind, spec, specs["dataset"]) for kind, spec in specs.items()}
+        each = _planned(config, parts, *measures)
+        plans.setdefault(each.run_id, each)
+    return list(plans.values())
+
+
+def _measures(
+    config: RunConfig, catalogue: plugins.Catalogue
+) -> tuple[tuple[Protocol, ...], tuple[Part, ...], Mapping[str, str]]:
+    """Protocols, metrics, and the metrics that can't be used here with the reason."""
+    metrics, unavailable = scoring.choose(catalogue, config.metric)
+    return tuple(protocol(name) for name in dict.fromkeys(config.protocol)), tuple(metrics), unavailable
+
+
+def _planned(
+    config: RunConfig,
+    parts: Mapping[str, Part],
+    protocols: tuple[Protocol, ...],
+    metrics: tuple[Part, ...],
+    unavailable: Mapping[str, str],
+) -> Plan:
+    """The plan for parts that are built: check what may leave the machine, read the studies, let parts learn."""
+    dataset = parts["dataset"]
+    governance.check_terms(dataset.obj.terms)
+    if "llm" in parts:
+        governance.check_host(
+            dataset.spec, dataset.obj.terms, parts["llm"].spec, getattr(parts["llm"].obj, "host", None)
+        )
+    split, studies = select(dataset, config.split, config.limit)
+    warnings = _prepare(parts, studies)
+    return Plan(config, parts, split, studies, protocols, metrics, unavailable, tuple(warnings))
+
+
+def select(dataset: Part, split: str | None, limit: int | None) -> tuple[str | None, tuple[Study, ...]]:
+    """The studies to evaluate: of ``test`` where nothing is asked and the dataset has splits."""
+    splits = dataset.obj.splits
+    if split is None:
+        split = "test" if "test" in splits else None
+    elif split not in splits:
+        there = f"It has: {', '.join(splits)}." if splits else "It has no splits; leave --split out."
+        raise UsageError(f"The dataset {dataset.spec} has no split {split!r}. {there}")
+    studies = tuple(itertools.islice(dataset.obj.load(split), limit))
+    if not studies:
+        raise UsageError(f"The dataset {dataset.spec} has no study in split {split!r}.")
+    ids = set()
+    for study in studies:
+        if study.study_id in ids:
+            raise UsageError(f"The dataset {dataset.spec} gives the study_id {study.study_id!r} twice.")
+        ids.add(study.study_id)
+    return split, studies
+
+
+def _prepare(parts: Mapping[str, Part], studies: Sequence[Study]) -> list[str]:
+    """Let parts learn from the training split, and encoders fit thresholds, never on an evaluated patient."""
+    dataset = parts["dataset"].obj
+    evaluated = {study.patient_id for study in studies}
+    leaks: set[str] = set()
+
+    def others(split: str) -> Iterator[Study]:
+        for study in dataset.load(split):
+            if study.patient_id in evaluated:
+                leaks.add(study.patient_id)
+            else:
+                yield study
+
+    train = "train" if "train" in dataset.splits else None
+    for kind in ("prompt", "system"):
+        if kind in parts and hasattr(parts[kind].obj, "prepare"):
+            extra = (parts["renderer"].obj,) if kind == "prompt" else ()
+            parts[kind].obj.prepare(list(others(train)) if train else [], *extra)
+    if "encoder" in parts and hasattr(parts["encoder"].obj, "calibrate"):
+        own = "validate" not in dataset.splits
+        parts["encoder"].obj.calibrate(list(studies) if own else list(others("validate")))
+    warnings = []
+    if leaks:
+        warnings.append(f"{len(leaks)} evaluated patients stand in another split too; nothing was learnt from theirs")
+    if "system" in parts and hasattr(parts["system"].obj, "check"):
+        warnings += parts["system"].obj.check({study.study_id for study in studies})
+    return warnings
+
+
+def context(study: Study, needs: Sequence[str]) -> Context:
+    """What a part with these needs may see of a study."""
+    known = ("images", "sections", "demographics", "prior", "labels")
+    if unknown := [need for need in needs if need not in known]:
+        raise UsageError(f"A part can't need {unknown[0]!r} of a study; it may need: {', '.join(known)}.")
+    shown = {name: text for name, text in study.sections.items() if name not in _HIDDEN_SECTIONS}
+    return Context(
+        study_id=study.study_id,
+        images=study.images if "images" in needs else (),
+        sections=shown if "sections" in needs else {},
+        demographics=study.demographics if "demographics" in needs else {},
+        prior=study.prior if "prior" in needs else None,
+        labels=study.labels if "labels" in needs else None,
+    )
+
+
+def study_digest(study: Study) -> str:
+    """All that the dataset says of a study, but for the pixels."""
+    labels = [asdict(finding) for finding in study.labels] if study.labels else None
+    images = [[image.image_id, image.view] for image in study.images]
+    return digest(study.study_id, study.patient_id, dict(study.sections), labels, images)
+
+
+# --- encode -----------------------------------------------------------------------------------------------------------
+
+
+def _encode_stage(plan: Plan, cache: Cache, state: Progress) -> dict[str, tuple[Findings | Failure, float]]:
+    """Findings of every study, and the seconds each took; none for a system without an encoder."""
+    if "encoder" not in plan.parts:
+        return {}
+    encoder = plan.parts["encoder"]
+    contexts = [context(study, encoder.obj.needs) for study in plan.studies]
+    started = time.monotonic()
+    with progress.stage("encode", len(contexts)) as advance:
+        if getattr(encoder.obj, "cached", True):
+            found = encode_cached(encoder, contexts, cache, advance)
+        else:
+            found = encode(encoder, contexts, advance)
+    state.seconds["encode"] = time.monotonic() - started
+    return found
+
+
+# --- write ------------------------------------------------------------------------------------------------------------
+
+
+def _write_stage(
+    plan: Plan,
+    findings: Mapping[str, tuple[Findings | Failure, float]],
+    records: dict[str, Record],
+    folder: RunFolder,
+    cache: Cache,
+    state: Progress,
+) -> None:
+    """A report or a failure for every study that has no report yet. Failures of an earlier run are tried again."""
+    wanted = {study.study_id for study in plan.studies}
+    for study_id in [study_id for study_id in records if study_id not in wanted or records[study_id]["failure"]]:
+        del records[study_id]
+    todo = [study for study in plan.studies if study.study_id not in records]
+    started = time.monotonic()
+    with progress.stage("write", len(plan.studies), "reports", done=len(records)) as advance:
+
+        def keep(study: Study, outcome: Report | Failure, **usage: Any) -> None:
+            record = to_record(study.study_id, checked(outcome), **usage)
+            folder.append(record)
+            records[study.study_id] = record
+            advance(1)
+
+        if "encoder" not in plan.parts:
+            _generate(plan.parts["system"], todo, keep)
+        else:
+            run_async(_write(plan, findings, todo, cache, keep))
+    state.seconds["write"] = time.monotonic() - started
+
+
+def checked(outcome: Report | Failure) -> Report | Failure:
+    """A report that is none is a failure."""
+    if isinstance(outcome, Failure):
+        return outcome
+    text = outcome.text.encode("utf-8", "replace").decode()  # half a surrogate pair can't be written to a file
+    if not text.strip():
+        return Failure("empty", "the report is empty")
+    if len(text) > MAX_REPORT_CHARACTERS:
+        return Failure("too long", f"the report has {len(text):,} characters; {MAX_REPORT_CHARACTERS:,} are allowed")
+    return Report(text, outcome.sections, outcome.reasoning)
+
+
+def _generate(system: Part, studies: Sequence[Study], keep: Any) -> None:
+    """Reports of a system that is one step. What it raises costs the study at which it was raised."""
+    part: System = system.obj
+    left = list(studies)
+    while left:
+        started = time.monotonic()
+        before = len(left)
+        try:
+            for outcome in itertools.islice(part.generate([context(s, part.needs) for s in left]), before):
+                keep(left.pop(0), outcome, write_seconds=time.monotonic() - started)
+                started = time.monotonic()
+            if left:
+                keep(left.pop(0), Failure("system", f"{system.name} gave no report for this study"))
+        except Exception as error:
+            keep(left.pop(0), failing(error, "system"), write_seconds=time.monotonic() - started)
+
+
+async def _write(
+    plan: Plan,
+    findings: Mapping[str, tuple[Findings | Failure, float]],
+    studies: Sequence[Study],
+    cache: Cache,
+    keep: Any,
+) -> None:
+    """Reports from findings, as many at a time as the LLM takes."""
+    llm = plan.parts["llm"]
+    asker = None if "prompt" not in plan.parts else Asker(llm, cache, plan.config.timeout)
+    queue = iter(studies)
+
+    async def worker() -> None:
+        for study in queue:
+            found, seconds = findings[study.study_id]
+            if isinstance(found, Failure):
+                keep(study, found)
+                continue
+            started = time.monotonic()
+            outcome: Report | Failure
+            if asker is None:
+                outcome, usage, spent = _write_plain(llm.obj, found, study), {}, time.monotonic() - started
+            else:
+                ask, meter = asker.for_study()
+                outcome = await _write_prompted(plan, found, study, ask)
+                usage, spent = meter.record(), time.monotonic() - started - meter.waited + meter.seconds
+            keep(study, outcome, **usage, encode_seconds=seconds, write_seconds=spent)
+
+    workers = [asyncio.create_task(worker()) for _ in range(getattr(llm.obj, "concurrency", 1))]
+    try:
+        await asyncio.gather(*workers)
+    finally:
+        for task in workers:
+            task.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+        if hasattr(llm.obj, "aclose"):
+            await llm.obj.aclose()
+
+
+def _write_plain(writer: Writer, found: Findings, study: Study) -> Report | Failure:
+    try:
+        return writer.write(found, context(study, getattr(writer, "needs", ())))
+    except Exception as error:
+        return failing(error, "writer")
+
+
+async def _write_prompted(plan: Plan, found: Findings, study: Study, ask: Any) -> Report | Failure:
+    prompt, renderer = plan.parts["prompt"], plan.parts["renderer"]
+    shown = context(study, prompt.obj.needs)
+    try:
+        outcome: Report | Failure = await prompt.obj.write(found, renderer.obj.render(found, shown), shown, ask)
+        return outcome
+    except LLMError as error:
+        if error.fatal:
+            raise RunError(f"{plan.parts['llm'].spec}: {error} No report was made; the run can go on later.") from error
+        return Failure(error.kind, str(error))
+    except Exception as error:
+        return failing(error, "prompt")
+
+
+# --- score ------------------------------------------------------------------------------------------------------------
+
+
+def _score_stage(
+    plan: Plan,
+    findings: Mapping[str, Findings | Failure],
+    reports: Mapping[str, Report | Failure],
+    folder: RunFolder,
+    state: Progress,
+) -> list[Score]:
+    """Score every metric under every protocol. Scores of other metrics of the same reports stay."""
+    started = time.monotonic()
+    config = plan.config
+    terms = scoring.Terms(
+        dataset=f"{plan.parts['dataset'].name}/{plan.split or 'all'}/{plan.dataset_digest[:12]}",
+        failures=config.failures,
+        resamples=config.resamples,
+        seed=config.seed,
+    )
+    made_of = reports_digest(reports)
+    earlier = folder.read_json("scores.json") or {}
+    same = earlier.get("reports_digest") == made_of and earlier.get("failures_count_as") == config.failures
+    ids = pd.DataFrame(
+        {"study_id": [s.study_id for s in plan.studies], "patient_id": [s.patient_id for s in plan.studies]}
+    )
+    rows = ids.set_index("study_id")
+    scores: list[Score] = []
+    total = len(plan.metrics) * len(plan.protocols)
+    with progress.stage("score", total, "metrics") as advance:
+        for each in plan.protocols:
+            cases = scoring.cases(plan.studies, findings, reports, each, config.failures)
+            for metric in plan.metrics:
+                done = scoring.score(metric, each, cases, terms)
+                if config.metric is None and not done.scores[0].n and done.scores[0].n_failed == 0:
+                    advance(1)
+                    continue  # nothing asked for it, and the data don't allow it
+                scores += done.scores
+                rows = rows.join(done.rows.add_prefix(f"{metric.spec}@{each.name}/"))
+                state.seconds[f"score {metric.spec}@{each.name}"] = done.seconds
+                advance(1)
+            scores += [scoring.unavailable(n, each, why, len(cases)) for n, why in plan.unavailable.items()]
+    rows = rows.rename_axis("study_id").reset_index()
+    if same:
+        new = {(score.metric, score.protocol, score.signature) for score in scores}
+        old = [score_of(entry) for entry in earlier["scores"]]
+        scores += [s for s in old if (s.metric, s.protocol, s.signature) not in new and s.value is not None]
+        file = folder.path / "rows.parquet"
+        if file.exists():
+            kept = pd.read_parquet(file)
+            rows = rows.merge(kept[["study_id", *kept.columns.difference(rows.columns, sort=False)]], on="study_id")
+    folder.write_frame("rows.parquet", rows)
+    state.seconds["score"] = time.monotonic() - started
+    return scores
+
+
+def reports_digest(reports: Mapping[str, Report | Failure]) -> str:
+    """A digest of all reports of a run: scores of other reports are not theirs."""
+    return digest(sorted((study_id, asdict(report)) for study_id, report in reports.items()))
+
+
+# --- what the folder says ---------------------------------------------------------------------------------------------
+
+
+def _manifest(plan: Plan) -> dict[str, Any]:
+    """What is known of a run before it begins."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "run_id": plan.run_id,
+        "status": "running",
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "system": plan.label,
+        "config": plan.config.model_dump(mode="json"),
+        "parts": {kind: part.spec for kind, part in plan.parts.items()},
+        "signatures": {kind: part.signature for kind, part in plan.parts.items()},
+        "dataset": {
+            "split": plan.split,
+            "digest": plan.dataset_digest,
+            "terms": plan.terms,
+            "studies": len(plan.studies),
+            "patients": len({study.patient_id for study in plan.studies}),
+        },
+        "versions": provenance.versions({part.distribution for part in plan.parts.values()}),
+        "git": provenance.git_revision(),
+        "warnings": list(plan.warnings),
+    }
+
+
+def _finish(
+    plan: Plan,
+    manifest: dict[str, Any],
+    records: Mapping[str, Record],
+    scores: list[Score],
+    folder: RunFolder,
+    state: Progress,
+) -> RunResult:
+    """Write scores.json and the manifest's last form."""
+    mine = [records[study.study_id] for study in plan.studies]
+    failures = pd.Series([r["failure"]["kind"] for r in mine if r["failure"]], dtype=object).value_counts().to_dict()
+    reported = [r for r in mine if not r["failure"]]
+    notes = [note for part in plan.makers.values() if (note := part.baseline)]
+    names = dict.fromkeys(("system", "encoder", "renderer", "prompt", "llm"))
+    summary = {
+        "schema_version": SCHEMA_VERSION,
+        "run_id": plan.run_id,
+        "dataset": plan.parts["dataset"].name,
+        "dataset_spec": plan.parts["dataset"].spec,
+        "dataset_digest": plan.dataset_digest,
+        "split": plan.split,
+        "system": plan.label,
+        "parts": names | {kind: part.name for kind, part in plan.makers.items()},
+        "specs": names | {kind: part.spec for kind, part in plan.makers.items()},
+        "baseline": bool(notes),
+        "baseline_notes": notes,
+        "synthetic": bool(getattr(plan.parts["dataset"].obj, "synthetic", False)),
+        "terms": plan.terms,
+        "n": len(plan.studies),
+        "n_patients": manifest["dataset"]["patients"],
+        "coverage": len(reported) / len(mine),
+        "failures": failures,
+        "failures_count_as": plan.config.failures,
+        "created": manifest["created"],
+        "costs": _costs(reported),
+        "reports_digest": reports_digest({r["study_id"]: from_record(r) for r in mine}),
+        "scores": [score_record(score) for score in scores],
+    }
+    folder.write_json("scores.json", summary)
+    complete = not failures
+    manifest |= {
+        "status": "complete" if complete else "incomplete",
+        "counts": {"studies": len(mine), "reports": len(reported), "failures": failures},
+        "cost": summary["costs"]["usd"],
+        "seconds": {stage: round(seconds, 3) for stage, seconds in state.seconds.items()},
+        "warnings": state.warnings,
+    }
+    folder.write_json("manifest.json", manifest)
+    return RunResult(folder.path, manifest, summary, tuple(scores))
+
+
+def _costs(records: Sequence[Record]) -> dict[str, Any]:
+    """Seconds, tokens and US dollars: the median and 95th percentile a report, and the totals."""
+
+    def of(key: str) -> list[float]:
+        return [record[key] for record in records if record.get(key) is not None]
+
+    tokens = [
+        record["prompt_tokens"] + record["completion_tokens"]
+        for record in records
+        if record.get("prompt_tokens") is not None and record.get("completion_tokens") is not None
+    ]
+    prices = of("cost")
+    return {
+        "encode_seconds": stats.quantiles(of("encode_seconds")),
+        "write_seconds": stats.quantiles(of("write_seconds")),
+        "tokens": stats.quantiles(tokens),
+        "usd": sum(prices) if prices else None,
+        "calls": sum(int(calls) for calls in of("calls")),
+    }

@@ -1,0 +1,55 @@
+"""Read image files: PNG and JPEG of any mode, as float32 pixels in 0..1, and never from outside the given folder."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import PIL.Image
+
+from rrgbench.cache import file_digest
+from rrgbench.errors import ImageError
+from rrgbench.types import Image
+
+MAX_PIXELS = 100_000_000  # three times the largest detector; what is larger is a decompression bomb
+
+
+def from_file(folder: Path, name: str, view: str | None, source: str) -> Image:
+    """The image of this name below ``folder``. ``source`` says where the name stands, for the error messages."""
+    return Image(
+        image_id=name,
+        read=partial(_read, folder, name, source),
+        fingerprint=partial(_fingerprint, folder, name, source),
+        view=view,
+    )
+
+
+def _locate(folder: Path, name: str, source: str) -> Path:
+    """The file, which must lie in the folder: no absolute path, no `..` and no link leads out of it."""
+    root = folder.resolve()
+    file = (root / name).resolve()
+    if not file.is_relative_to(root):
+        raise ImageError(f"{source}: the image {name!r} lies outside of {folder}; put it below that folder.")
+    if not file.is_file():
+        raise ImageError(f"{source}: the image {name!r} is not in {folder}.")
+    return file
+
+
+def _fingerprint(folder: Path, name: str, source: str) -> str:
+    return file_digest(_locate(folder, name, source))
+
+
+def _read(folder: Path, name: str, source: str) -> npt.NDArray[np.float32]:
+    file = _locate(folder, name, source)
+    try:
+        with PIL.Image.open(file, formats=("PNG", "JPEG")) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ImageError(f"{source}: the image {name!r} has {image.width} x {image.height} pixels: too many.")
+            image.load()
+            if image.mode.startswith(("I", "F")):
+                return (np.asarray(image, dtype=np.float32) / 65535).clip(0, 1)
+            return np.asarray(image.convert("L"), dtype=np.float32) / 255
+    except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
+        raise ImageError(f"{source}: the image {name!r} can't be read ({error}); replace the file.") from error

@@ -1,0 +1,177 @@
+"""What each kind of part offers. Nothing needs to be inherited: a part is any class with these methods.
+
+A part's constructor arguments are its options: typed, so that ``vit:size=96`` can be checked and coerced. An argument
+typed as one of these protocols takes a spec (``labeler="rulelabel"``) and receives the part. ``version`` is raised
+whenever the part's output changes. Optional on every part: ``signature``, what the options alone don't say (the digest
+of a file that was read); ``neutral``, the names of options that don't change the output (a batch size); ``baseline``,
+why a run with this part is a baseline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from rrgbench.types import (
+    Case,
+    Checkpoint,
+    Completion,
+    Context,
+    Failure,
+    Findings,
+    Message,
+    Report,
+    Study,
+    Vocabulary,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pandas as pd
+
+Ask = Callable[..., Awaitable[Completion]]
+"""``await ask(messages, schema=None)``: the core's cached, metered and gated way to the LLM. Raises ``LLMError``."""
+
+
+@runtime_checkable
+class Dataset(Protocol):
+    """Studies. ``terms`` is "open", "private" or "credentialed"; ``synthetic`` (optional) marks drawn data."""
+
+    version: str
+    terms: str
+    vocabulary: Vocabulary
+    splits: tuple[str, ...]
+
+    def load(self, split: str | None) -> Iterable[Study]:
+        """The studies of a split, in a fixed order; every study for None."""
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """Contexts to findings. ``needs`` names what it must see of a study: "images", "labels", ...
+
+    Optional: ``calibrate(studies)`` gets labelled studies to fit thresholds on, once, before ``encode``; ``fit(train,
+    validate, folder, ...)`` trains it. ``cached = False`` where looking up is not cheaper than encoding.
+    """
+
+    version: str
+    needs: tuple[str, ...]
+
+    def encode(self, contexts: Sequence[Context]) -> list[Findings | Failure]:
+        """Findings of each context, in order. What is raised costs only the studies that raise it alone, too."""
+
+
+@runtime_checkable
+class TrainableEncoder(Encoder, Protocol):
+    """An encoder with ``fit``. The keyword arguments after ``folder`` are the recipe, typed like options."""
+
+    def fit(self, train: Iterable[Study], validate: Iterable[Study], folder: Path, **recipe: Any) -> Checkpoint:
+        """Train on ``train``, choose epoch and thresholds on ``validate``, write a checkpoint under ``folder``."""
+
+
+@runtime_checkable
+class Renderer(Protocol):
+    """Findings to text. Pure."""
+
+    version: str
+
+    def render(self, findings: Findings, context: Context) -> str:
+        """The findings in words: present, uncertain, absent, and what was not assessed."""
+
+
+@runtime_checkable
+class Prompt(Protocol):
+    """Findings and their rendering to a report, with as many calls of ``ask`` as it wants.
+
+    Optional: ``prepare(train, renderer)`` gets the training split's studies once, before the first ``write``.
+    """
+
+    version: str
+    needs: tuple[str, ...]
+
+    async def write(self, findings: Findings, text: str, context: Context, ask: Ask) -> Report | Failure:
+        """The report, or why there is none. An ``LLMError`` of ``ask`` may pass through: it is recorded."""
+
+
+@runtime_checkable
+class LLM(Protocol):
+    """A language model. ``host`` is None for one that runs in this process, else the name of the host it is sent to.
+
+    ``concurrency`` (optional, default 1) is how many calls may be in flight; ``cached = False`` where replies should
+    not be kept.
+    """
+
+    version: str
+    host: str | None
+
+    async def complete(self, messages: Sequence[Message], schema: Mapping[str, Any] | None = None) -> Completion:
+        """One reply. Raises ``LLMError``."""
+
+
+@runtime_checkable
+class Writer(Protocol):
+    """In the place of an LLM: writes the report straight from the findings, with no prompt (``template``)."""
+
+    version: str
+
+    def write(self, findings: Findings, context: Context) -> Report | Failure:
+        """The report, or why there is none."""
+
+
+@runtime_checkable
+class System(Protocol):
+    """Studies to reports in one step.
+
+    Optional: ``prepare(train)`` gets the training split's studies once; ``check(study_ids)`` gets the ids of the
+    evaluated studies and returns warnings.
+    """
+
+    version: str
+    needs: tuple[str, ...]
+
+    def generate(self, contexts: Sequence[Context]) -> Iterator[Report | Failure]:
+        """A report or a failure for each context, in order."""
+
+
+@runtime_checkable
+class Labeler(Protocol):
+    """Text to labels. ``name`` begins the names of the scores that are made with it."""
+
+    version: str
+    name: str
+    vocabulary: Vocabulary
+
+    def label(self, texts: Sequence[str]) -> pd.DataFrame:
+        """A row a text, in order; a column a label of the vocabulary; cells are values of ``Status``."""
+
+
+@runtime_checkable
+class Metric(Protocol):
+    """Statistics per report (``rows``), then a reduction of them (``reduce``).
+
+    ``needs`` names what a case must have for it to get a row: any of "report", "reference", "labels", "findings";
+    "reference|labels" is the first of the two that the data have. The core passes only such cases, so ``candidate`` is
+    never None for a metric that needs "report", and so on. Optional: ``resamplable = False`` says that resampling the
+    rows means nothing, so that there is no interval; ``describe(rows)`` adds to the signature what depends on the data.
+    """
+
+    version: str
+    needs: tuple[str, ...]
+
+    @property
+    def higher_is_better(self) -> Mapping[str, bool]:
+        """The direction of each score that ``reduce`` gives."""
+
+    def rows(self, cases: Sequence[Case]) -> pd.DataFrame:
+        """One row a case, in order, indexed by study_id. Columns hold the statistics that ``reduce`` needs."""
+
+    def reduce(
+        self, rows: pd.DataFrame, weights: npt.NDArray[np.float64] | None = None
+    ) -> Mapping[str, float] | Mapping[str, npt.NDArray[np.float64]]:
+        """The scores.
+
+        ``weights``, of shape (resamples, rows), says how often each row was drawn; the result then holds an array of
+        shape (resamples,) a score. None means each row once, and the result holds floats. NaN where undefined.
+        """

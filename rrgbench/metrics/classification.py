@@ -1,0 +1,121 @@
+"""``classification``: how well an encoder's findings match the dataset's labels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from rrgbench import stats
+from rrgbench.labels import VOCABULARIES, snake, translate
+from rrgbench.metrics import counts, label_sets
+from rrgbench.types import Case, Findings, Status, Vocabulary
+
+
+class Classification:
+    """AUROC, average precision, precision, recall and F1 a label, and their averages. Higher is better.
+
+    The labels are those that the dataset and the encoder both have. An uncertain truth is left out, a truth that is
+    not mentioned counts as absent (CheXpert's blank, as in R2Gen's compute_ce.py); an uncertain finding counts as
+    not called. Micro and macro precision, recall and F1 as scikit-learn's with 0/0 = 0; AUROC and AP macro are the
+    mean over the labels that have both classes.
+    """
+
+    version = "1"
+    needs = ("findings", "labels")
+    signature = "truth-uncertain:ignored|truth-blank:absent|zero-division:0"
+
+    @property
+    def higher_is_better(self) -> Mapping[str, bool]:
+        """All of them."""
+        labels = {snake(label) for vocabulary in VOCABULARIES.values() for label in vocabulary.labels}
+        names = [
+            f"{value}_{label}" for label in sorted(labels) for value in ("auroc", "ap", "precision", "recall", "f1")
+        ]
+        averages = counts.average_names("classification", ("14", "5", "all"))
+        return dict.fromkeys(["auroc_macro", "ap_macro", *averages, *names], True)
+
+    def rows(self, cases: Sequence[Case]) -> pd.DataFrame:
+        """``truth_<label>`` and ``called_<label>`` (1, 0, NaN), ``probability_<label>``."""
+        pairs = [(_findings(case.study.labels), _findings(case.findings)) for case in cases]
+        vocabulary = label_sets.comparable(pairs[0][0].vocabulary, pairs[0][1].vocabulary)
+        data = [
+            [
+                *_each(translate(truth, vocabulary), vocabulary, _truth),
+                *_each(translate(found, vocabulary), vocabulary, _called),
+                *_each(translate(found, vocabulary), vocabulary, _probability),
+            ]
+            for truth, found in pairs
+        ]
+        names = [c for prefix in ("truth", "called", "probability") for c in counts.columns(prefix, vocabulary.labels)]
+        return pd.DataFrame(data, columns=names, index=[case.study.study_id for case in cases], dtype=float)
+
+    def reduce(self, rows: pd.DataFrame, weights: stats.Array | None = None) -> Mapping[str, stats.Array]:
+        """The scores, averages first."""
+        labels = _labels(rows)
+        truth, called, probability = (
+            rows[[f"{prefix}_{label}" for label in labels]].to_numpy(float)
+            for prefix in ("truth", "called", "probability")
+        )
+        w = stats.unit_weights(weights, len(rows))
+        out: dict[str, stats.Array] = {}
+        areas: dict[str, dict[str, stats.Array]] = {"auroc": {}, "ap": {}}
+        for at, label in enumerate(labels):
+            known = ~np.isnan(truth[:, at]) & ~np.isnan(probability[:, at])
+            y, p, drawn = truth[known, at] > 0.5, probability[known, at], w[:, known]
+            areas["auroc"][label] = stats.auroc(y, p, drawn)
+            areas["ap"][label] = stats.average_precision(y, p, drawn)
+        for name, by_label in areas.items():
+            out[f"{name}_macro"] = _mean_of_defined(list(by_label.values()), len(w))
+        tp, fp, fn = counts.counts(truth, called, w)
+        for suffix, at_labels in label_sets.averaged(labels).items():
+            picked = (tp[:, at_labels], fp[:, at_labels], fn[:, at_labels])
+            out |= counts.averages("classification", suffix, *picked)
+        for at, label in enumerate(labels):
+            out[f"auroc_{label}"] = areas["auroc"][label]
+            out[f"ap_{label}"] = areas["ap"][label]
+            out[f"precision_{label}"] = stats.divide(tp[:, at], tp[:, at] + fp[:, at])
+            out[f"recall_{label}"] = stats.divide(tp[:, at], tp[:, at] + fn[:, at])
+            out[f"f1_{label}"] = counts.f1(tp[:, at], fp[:, at], fn[:, at])
+        return out if weights is not None else {name: value[0] for name, value in out.items()}
+
+    def describe(self, rows: pd.DataFrame) -> str:
+        """The labels compared."""
+        return label_sets.described(_labels(rows))
+
+
+def _labels(rows: pd.DataFrame) -> list[str]:
+    return [str(c).removeprefix("truth_") for c in rows.columns if str(c).startswith("truth_")]
+
+
+def _findings(value: object) -> Findings:
+    assert isinstance(value, Findings)  # the core passes only cases that have them
+    return value
+
+
+def _each(findings: Findings, vocabulary: Vocabulary, number: object) -> list[float]:
+    assert callable(number)
+    return [number(findings, label) for label in vocabulary.labels]
+
+
+def _truth(findings: Findings, label: str) -> float:
+    status = findings.status(label)
+    return math.nan if status is Status.UNCERTAIN else float(status is Status.PRESENT)
+
+
+def _called(findings: Findings, label: str) -> float:
+    return float(findings.status(label) is Status.PRESENT) if label in findings.by_label else math.nan
+
+
+def _probability(findings: Findings, label: str) -> float:
+    finding = findings.by_label.get(label)
+    return finding.probability if finding and finding.probability is not None else math.nan
+
+
+def _mean_of_defined(values: Sequence[stats.Array], resamples: int) -> stats.Array:
+    """The mean over the labels for which it is defined; NaN where it is for none."""
+    stacked = np.array(values).reshape(len(values), resamples)
+    known = ~np.isnan(stacked)
+    return stats.divide(np.where(known, stacked, 0.0).sum(axis=0), known.sum(axis=0))

@@ -1,0 +1,214 @@
+"""The run folder: a manifest, append-only reports that survive ``kill -9``, findings, rows and scores."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from rrgbench.errors import RunError, UsageError
+from rrgbench.labels import VOCABULARIES
+from rrgbench.types import Box, Failure, Finding, Findings, Report, Score, Status, Vocabulary
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA_VERSION = 1
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A finished run: where it lies, what the manifest says, and its scores. ``folder`` is None if none was kept."""
+
+    folder: Path | None
+    manifest: Mapping[str, Any]
+    summary: Mapping[str, Any]  # scores.json, as a mapping
+    scores: tuple[Score, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every study has a report."""
+        return bool(self.manifest["status"] == "complete")
+
+    def frame(self) -> pd.DataFrame:
+        """A row a score, with the run it belongs to."""
+        import pandas as pd
+
+        run = {key: self.summary[key] for key in ("run_id", "dataset", "split", "system")}
+        return pd.DataFrame([{**run, **asdict(score)} for score in self.scores])
+
+
+@dataclass(frozen=True)
+class RunResults:
+    """The results of a grid, one a system."""
+
+    runs: tuple[RunResult, ...]
+
+    def frame(self) -> pd.DataFrame:
+        """A row a score of each run."""
+        import pandas as pd
+
+        return pd.concat([run.frame() for run in self.runs], ignore_index=True)
+
+
+class RunFolder:
+    """One run on disk. Opening it again goes on where it stopped; a second process is refused meanwhile."""
+
+    def __init__(self, path: Path, private: bool) -> None:
+        self.path = path
+        path.mkdir(parents=True, exist_ok=True, mode=0o700 if private else 0o777)
+        self._lock = (path / ".lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock.close()
+            raise UsageError(f"Another process is at work on {path}. Wait for it, or choose another --out.") from None
+        self._reports: IO[str] | None = None
+
+    @classmethod
+    def existing(cls, path: Path) -> RunFolder:
+        """A run folder that is there already. Raises UsageError."""
+        if not (path / "manifest.json").is_file():
+            raise UsageError(f"{path} is not a run folder: it has no manifest.json.")
+        return cls(path, private=False)
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._reports:
+            self._reports.close()
+        self._lock.close()
+
+    def read_json(self, name: str) -> dict[str, Any] | None:
+        """A JSON file of the folder, or None where there is none yet."""
+        file = self.path / name
+        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+
+    def write_json(self, name: str, value: Mapping[str, Any]) -> None:
+        """Write a JSON file, whole or not at all."""
+        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=str)
+        temporary = self.path / f".{name}.new"
+        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.replace(self.path / name)
+
+    def write_frame(self, name: str, frame: pd.DataFrame) -> None:
+        """Write a parquet file, whole or not at all."""
+        temporary = self.path / f".{name}.new"
+        frame.to_parquet(temporary, index=False)
+        temporary.replace(self.path / name)
+
+    def append(self, record: Record) -> None:
+        """Add one report's record. It is the operating system's when this returns, so ``kill -9`` can't lose it."""
+        if self._reports is None:
+            self._reports = (self.path / "reports.jsonl").open("a", encoding="utf-8")
+        self._reports.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+        self._reports.flush()
+
+    def records(self) -> dict[str, Record]:
+        """The last record of each study. A torn last line is cut off, so that what is appended starts a line."""
+        file = self.path / "reports.jsonl"
+        if not file.exists():
+            return {}
+        data = file.read_bytes()
+        whole = data[: data.rfind(b"\n") + 1]
+        if len(whole) < len(data):
+            os.truncate(file, len(whole))
+        return {record["study_id"]: record for record in read_records(whole.decode("utf-8").split("\n"), file)}
+
+
+def read_records(lines: Iterable[str], file: Path) -> Iterable[Record]:
+    """The records of the lines of a reports.jsonl."""
+    for number, line in enumerate(lines, 1):
+        if line:
+            try:
+                yield json.loads(line)
+            except ValueError:
+                raise RunError(f"{file}, line {number}, is damaged: remove the line and run again.") from None
+
+
+def to_record(study_id: str, outcome: Report | Failure, **usage: Any) -> Record:
+    """What reports.jsonl says of a study."""
+    record: Record = {"study_id": study_id, "text": None, "sections": {}, "reasoning": None, "failure": None}
+    if isinstance(outcome, Failure):
+        record["failure"] = {"kind": outcome.kind, "message": outcome.message}
+    else:
+        record |= {"text": outcome.text, "sections": dict(outcome.sections), "reasoning": outcome.reasoning}
+    return record | usage
+
+
+def from_record(record: Record) -> Report | Failure:
+    """The report or failure of a record."""
+    if failure := record["failure"]:
+        return Failure(failure["kind"], failure["message"])
+    return Report(record["text"], record["sections"], record["reasoning"])
+
+
+def score_record(score: Score) -> Record:
+    """What scores.json says of a score."""
+    return {**asdict(score), "ci": list(score.ci) if score.ci else None}
+
+
+def score_of(record: Mapping[str, Any]) -> Score:
+    """The score of a record of scores.json."""
+    return Score(**{**record, "ci": tuple(record["ci"]) if record["ci"] else None})
+
+
+def findings_frame(findings: Mapping[str, Findings | Failure]) -> pd.DataFrame:
+    """findings.parquet: a row a study and label that was assessed."""
+    import pandas as pd
+
+    columns = ["study_id", "label", "probability", "status", "side", "severity", "box", "vocabulary"]
+    return pd.DataFrame(
+        [
+            [study_id, f.label, f.probability, str(f.status), f.side, f.severity, _boxes(f), found.vocabulary.name]
+            for study_id, found in findings.items()
+            if isinstance(found, Findings)
+            for f in found
+        ],
+        columns=columns,
+    ).astype({"probability": float})
+
+
+def _boxes(finding: Finding) -> str | None:
+    return json.dumps([[b.x, b.y, b.width, b.height] for b in finding.boxes]) if finding.boxes else None
+
+
+def findings_of(frame: pd.DataFrame) -> dict[str, Findings]:
+    """The findings of a findings.parquet, by study."""
+    out = {}
+    for study_id, rows in frame.groupby("study_id", sort=False):
+        name = str(rows["vocabulary"].iloc[0])
+        vocabulary = VOCABULARIES.get(name) or Vocabulary(name, tuple(frame["label"].unique()))
+        found = [_finding(row) for row in rows.to_dict("records")]
+        out[str(study_id)] = Findings(vocabulary, {finding.label: finding for finding in found})
+    return out
+
+
+def _finding(row: Mapping[Hashable, Any]) -> Finding:
+    boxes = tuple(Box(*box) for box in json.loads(row["box"])) if isinstance(row["box"], str) else ()
+    known = {key: row[key] if row[key] == row[key] else None for key in ("probability", "side", "severity")}
+    return Finding(row["label"], Status(row["status"]), **known, boxes=boxes)
+
+
+def slug(text: str) -> str:
+    """A text as a file name: no separators, no leading dot, at most 80 characters."""
+    return re.sub(r"[^A-Za-z0-9_+-]+", "-", text).strip("-.")[:80] or "run"
+
+
+def summaries(paths: Sequence[Path]) -> list[Path]:
+    """The scores.json files at or below some folders, sorted. Links are not followed."""
+    found = []
+    for path in paths:
+        if path.is_file():
+            found.append(path)
+        for folder, _, files in os.walk(path, followlinks=False):
+            if "scores.json" in files and not (Path(folder) / "scores.json").is_symlink():
+                found.append(Path(folder) / "scores.json")
+    return sorted(found)

@@ -1,0 +1,178 @@
+"""From cases to scores: each metric's rows, its reduction, and the interval that resampling patients gives."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rrgbench import stats
+from rrgbench.errors import UsageError
+from rrgbench.parts import Part, build, load_class, options
+from rrgbench.plugins import Catalogue
+from rrgbench.protocols import Protocol
+from rrgbench.types import Case, Failure, Findings, Report, Score, Study
+
+# What the data must have, and what the system must have made: the lack of the first leaves a study out of a metric,
+# the lack of the second is a failure.
+_MADE = ("report", "findings")
+
+MANY = 10  # a metric with more scores than this says once, under its own name, that it could not be computed
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What one metric gave under one protocol."""
+
+    scores: tuple[Score, ...]
+    rows: pd.DataFrame
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What scores depend on beside the metric and the protocol."""
+
+    dataset: str  # name, split and digest of the dataset, as the signature shows them
+    failures: str  # "exclude" or "empty"
+    resamples: int
+    seed: int
+
+
+def choose(catalogue: Catalogue, metrics: Sequence[Any] | None) -> tuple[list[Part], dict[str, str]]:
+    """The metrics asked for; without any, all that need no option, and why some can't be used here."""
+    if metrics is not None:
+        return [build(catalogue, "metric", metric) for metric in metrics], {}
+    parts, unavailable = [], {}
+    for entry in catalogue.of_kind("metric"):
+        try:
+            if any(option.required for option in options(load_class(entry), entry)):
+                continue
+            parts.append(build(catalogue, "metric", entry.name))
+        except UsageError as error:
+            unavailable[entry.name] = str(error)
+    return parts, unavailable
+
+
+def cases(
+    studies: Sequence[Study],
+    findings: Mapping[str, Findings | Failure],
+    reports: Mapping[str, Report | Failure],
+    protocol: Protocol,
+    failures: str,
+) -> list[Case]:
+    """One case a study. With ``failures="empty"`` a report that could not be made counts as an empty text."""
+    out = []
+    for study in studies:
+        report = reports.get(study.study_id)
+        candidate = protocol.candidate(report) if isinstance(report, Report) else None
+        if candidate is None and failures == "empty":
+            candidate = ""
+        out.append(Case(study, findings.get(study.study_id), report, candidate, protocol.reference(study)))
+    return out
+
+
+def score(metric: Part, protocol: Protocol, all_cases: Sequence[Case], terms: Terms) -> Scored:
+    """Score one metric. A metric that raises gives null scores with the reason: it costs no other metric."""
+    started = time.monotonic()
+    needs = _resolved(metric.obj.needs, all_cases)
+    asked = [case for case in all_cases if all(_asked(case, need) for need in needs)]
+    usable = [case for case in asked if all(_has(case, need) for need in needs)]
+    rows, values, intervals, reason = pd.DataFrame(), {}, {}, None
+    if not asked:
+        reason = f"no study has what this metric needs: {', '.join(needs)}"
+    elif not usable:
+        reason = f"none of the {len(asked)} studies has a usable {' and '.join(n for n in needs if n in _MADE)}"
+    else:
+        try:
+            rows = metric.obj.rows(usable)
+            _check_rows(rows, usable)
+            values = {name: float(value) for name, value in metric.obj.reduce(rows).items()}
+            intervals = _intervals(metric, rows, all_cases, usable, terms)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+    directions = metric.obj.higher_is_better
+    signature = "|".join(
+        [
+            metric.signature,
+            *([metric.obj.describe(rows)] if hasattr(metric.obj, "describe") and len(rows) else []),
+            f"protocol:{protocol.name}",
+            *(f"reference:{'report' if need == 'reference' else need}" for need in needs if need not in _MADE),
+            f"failures:{terms.failures}",
+            f"data:{terms.dataset}",
+        ]
+    )
+    given = set(rows.dropna(how="all").index)
+    emptied = sum(1 for case in usable if "report" in needs and not case.candidate)
+    scores = []
+    for name in values or (directions if len(directions) <= MANY else {metric.name: True}):
+        value = values.get(name)
+        defined = value is not None and np.isfinite(value)
+        scores.append(
+            Score(
+                metric=name,
+                protocol=protocol.name,
+                value=value if defined else None,
+                ci=intervals.get(name) if defined else None,
+                n=len(given),
+                n_failed=len(asked) - len(given) + emptied,
+                higher_is_better=directions.get(name, True),
+                signature=signature,
+                reason=None if defined else reason or "undefined on these studies (no positive or no negative case)",
+            )
+        )
+    return Scored(tuple(scores), rows, time.monotonic() - started)
+
+
+def unavailable(name: str, protocol: Protocol, reason: str, n: int) -> Score:
+    """The null score of a metric that can't be used on this machine."""
+    return Score(name, protocol.name, None, None, 0, n, True, name, f"unavailable: {reason}")
+
+
+def _resolved(needs: Sequence[str], all_cases: Sequence[Case]) -> list[str]:
+    """The needs, with each alternative ("reference|labels") settled for all studies alike: the first there is."""
+    out = []
+    for need in needs:
+        options = need.split("|")
+        out.append(next((o for o in options if any(_has(case, o) for case in all_cases)), options[0]))
+    return out
+
+
+def _asked(case: Case, need: str) -> bool:
+    """Whether a metric with this need is asked of a study. A system without an encoder owes no findings."""
+    return case.findings is not None if need == "findings" else need == "report" or _has(case, need)
+
+
+def _has(case: Case, need: str) -> bool:
+    match need:
+        case "report":
+            return case.candidate is not None
+        case "reference":
+            return case.reference is not None
+        case "labels":
+            return case.study.labels is not None
+        case "findings":
+            return isinstance(case.findings, Findings)
+    raise ValueError(f"a metric can't need {need!r}: report, reference, labels or findings")
+
+
+def _check_rows(rows: pd.DataFrame, usable: Sequence[Case]) -> None:
+    if list(rows.index) != [case.study.study_id for case in usable]:
+        raise ValueError("the metric's rows are not one a case, in order, indexed by study_id")
+
+
+def _intervals(
+    metric: Part, rows: pd.DataFrame, all_cases: Sequence[Case], usable: Sequence[Case], terms: Terms
+) -> dict[str, tuple[float, float] | None]:
+    """95 % percentile intervals. Patients are drawn from all studies, so that every metric has the same resamples."""
+    patients = [case.study.patient_id for case in all_cases]
+    if not getattr(metric.obj, "resamplable", True) or terms.resamples == 0 or len(set(patients)) < 2:
+        return {}
+    position = {case.study.study_id: at for at, case in enumerate(all_cases)}
+    weights = stats.patient_weights(patients, terms.resamples, terms.seed)
+    drawn = metric.obj.reduce(rows, weights[:, [position[case.study.study_id] for case in usable]])
+    return {name: stats.percentile_interval(np.asarray(values, float)) for name, values in drawn.items()}

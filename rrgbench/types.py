@@ -1,0 +1,228 @@
+"""The records that flow from one stage to the next: study, findings, report, scores.
+
+All are frozen dataclasses. Only numpy is needed to read pixels, and only when they are read.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+Role = Literal["system", "user", "assistant"]
+
+
+class Status(StrEnum):
+    """What is said of a label: of an image by an encoder, of a text by a labeler.
+
+    ``NOT_MENTIONED`` is CheXpert's blank: nothing is said, which is not the same as absent.
+    """
+
+    PRESENT = "present"
+    ABSENT = "absent"
+    UNCERTAIN = "uncertain"
+    NOT_MENTIONED = "not mentioned"
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """A named, ordered set of labels. Labels are always looked up by name, never by position."""
+
+    name: str
+    labels: tuple[str, ...]
+
+    def __contains__(self, label: object) -> bool:
+        return label in self.labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Box:
+    """Where a finding is, as fractions (0..1) of the image's width and height, from the upper left."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is said of one label of one study.
+
+    ``probability`` is the encoder's, 0..1, or None where there is none (a dataset's own labels).
+    ``side`` is the patient's: "left", "right" or "bilateral". ``severity`` is "mild", "moderate" or "severe".
+    """
+
+    label: str
+    status: Status
+    probability: float | None = None
+    side: str | None = None
+    severity: str | None = None
+    boxes: tuple[Box, ...] = ()
+
+    def __post_init__(self) -> None:
+        p = self.probability
+        if p is not None and not (math.isfinite(p) and 0.0 <= p <= 1.0):
+            raise ValueError(f"{self.label}: a probability must lie in 0..1, not {p}")
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Findings of one study by label name.
+
+    A label of the vocabulary that has no entry was not assessed.
+    """
+
+    vocabulary: Vocabulary
+    by_label: Mapping[str, Finding]
+
+    def __post_init__(self) -> None:
+        unknown = [label for label in self.by_label if label not in self.vocabulary]
+        if unknown:
+            raise ValueError(f"not in the vocabulary {self.vocabulary.name!r}: {', '.join(unknown)}")
+
+    def __iter__(self) -> Any:
+        return (self.by_label[label] for label in self.vocabulary.labels if label in self.by_label)
+
+    def status(self, label: str) -> Status:
+        """The label's status; ``NOT_MENTIONED`` where it was not assessed."""
+        finding = self.by_label.get(label)
+        return finding.status if finding else Status.NOT_MENTIONED
+
+    def having(self, status: Status) -> tuple[Finding, ...]:
+        """The findings of one status, in the order of the vocabulary."""
+        return tuple(finding for finding in self if finding.status is status)
+
+    def not_assessed(self) -> tuple[str, ...]:
+        """The labels of the vocabulary that nothing is said of."""
+        return tuple(label for label in self.vocabulary.labels if label not in self.by_label)
+
+
+@dataclass(frozen=True)
+class Image:
+    """One radiograph, read when it is needed.
+
+    ``read()`` gives float32 pixels of shape (height, width) in 0..1, air dark, bone bright.
+    ``fingerprint()`` is a digest of the image's bytes (or of the recipe of a drawn one): a cached answer about an
+    image is valid for this fingerprint only. Both are picklable, so that images can be read in worker processes.
+    """
+
+    image_id: str
+    read: Callable[[], npt.NDArray[np.float32]]
+    fingerprint: Callable[[], str]
+    view: str | None = None  # "PA", "AP", "LATERAL"
+
+
+@dataclass(frozen=True)
+class Study:
+    """One imaging study of one patient, with all that the dataset knows of it.
+
+    ``sections`` holds the reference report by section name ("findings", "impression", "indication", ...); a section
+    that is missing or empty is not in the mapping. A report that is not sectioned is the section "report".
+    ``labels`` are the dataset's own (the truth of the image); None where it has none.
+    """
+
+    study_id: str
+    patient_id: str
+    split: str | None = None
+    images: tuple[Image, ...] = ()
+    sections: Mapping[str, str] = field(default_factory=dict)
+    labels: Findings | None = None
+    demographics: Mapping[str, str | float] = field(default_factory=dict)
+    prior: Study | None = None
+
+
+@dataclass(frozen=True)
+class Context:
+    """What of a study a system may see: only what it declared in ``needs``.
+
+    ``labels`` is filled for a part that declares the need "labels" (the oracle), which makes its run a baseline.
+    The reference report is never here.
+    """
+
+    study_id: str
+    images: tuple[Image, ...] = ()
+    sections: Mapping[str, str] = field(default_factory=dict)  # indication, technique, comparison: never the target
+    demographics: Mapping[str, str | float] = field(default_factory=dict)
+    prior: Study | None = None
+    labels: Findings | None = None
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message to an LLM."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True)
+class Completion:
+    """An LLM's reply and what it used. ``cost`` is in US dollars; None where the price is not known."""
+
+    text: str
+    model: str
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cost: float | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """A report. Only ``text`` is scored; ``reasoning`` is kept beside it."""
+
+    text: str
+    sections: Mapping[str, str] = field(default_factory=dict)
+    reasoning: str | None = None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A report (or findings) that could not be made: a value of its own, never text, never scored as a report."""
+
+    kind: str  # "image", "encoder", "llm", "refused", "unparsable", "timeout", "empty", "missing", "too long", ...
+    message: str
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a metric sees of one study."""
+
+    study: Study
+    findings: Findings | Failure | None
+    report: Report | Failure | None
+    candidate: str | None  # the text that the protocol scores; None where there is no report
+    reference: str | None  # the reference text under the protocol; None where the study has none
+
+
+@dataclass(frozen=True)
+class Score:
+    """One number with all that it depends on. ``value`` is None, with a ``reason``, where it can't be computed."""
+
+    metric: str
+    protocol: str
+    value: float | None
+    ci: tuple[float, float] | None
+    n: int
+    n_failed: int
+    higher_is_better: bool
+    signature: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What training an encoder gives: the file that ``checkpoint=`` takes, and what it reached on validation."""
+
+    path: str
+    scores: Mapping[str, float]
+    history: Sequence[Mapping[str, float]] = ()
