@@ -92,9 +92,10 @@ class Asker:
                 error = raised
             except Exception as raised:  # a plugin's own fault: this report's failure, and no other's
                 error = LLMError("llm", f"{type(raised).__name__}: {raised}")
-            if not error.retry or attempt == ATTEMPTS:
+            wait = error.wait if error.wait is not None else 0.5 * 2**attempt
+            if not error.retry or attempt == ATTEMPTS or wait > self._timeout:
                 raise error
-            await asyncio.sleep(error.wait if error.wait is not None else 0.5 * 2**attempt)
+            await asyncio.sleep(wait)
         raise AssertionError("unreachable")
 
 

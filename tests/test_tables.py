@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rrgbench.errors import UsageError
+from rrgbench.tables import by_id, label_cell, read_table, require
+from rrgbench.types import Status
+
+
+def write(folder: Path, name: str, text: str | bytes) -> Path:
+    file = folder / name
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return file
+
+
+def test_three_forms_of_the_same_table(tmp_path: Path) -> None:
+    csv = read_table(write(tmp_path, "a.csv", 'study_id,report\n007,"Clear, lungs."\n008,\n'))
+    lines = '{"study_id": "007", "report": "Clear, lungs."}\n\n{"study_id": "008", "report": null}\n'
+    jsonl = read_table(write(tmp_path, "a.jsonl", lines))
+    listed = [{"study_id": "007", "report": "Clear, lungs."}, {"study_id": "008"}]
+    json_list = read_table(write(tmp_path, "a.json", json.dumps(listed)))
+    mapping = read_table(write(tmp_path, "b.json", '{"007": "Clear, lungs.", "008": ""}'))
+    for frame in (csv, jsonl, json_list, mapping):
+        assert frame.to_dict("list") == {"study_id": ["007", "008"], "report": ["Clear, lungs.", ""]}
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path: Path) -> None:
+    assert list(read_table(write(tmp_path, "a.csv", b"\xef\xbb\xbfstudy_id\n1\n")).columns) == ["study_id"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("a.csv", "", "empty"),
+        ("a.csv", "study_id,report\n", "no rows"),
+        ("a.csv", b"study_id\n\xff\xfe\n", "not UTF-8 at byte 9"),
+        ("a.csv", "a,b\n1,2\n1,2,3,4\n", "line 3"),
+        ("a.jsonl", '{"study_id": 1}\n{"study_id":', "line 2"),
+        ("a.jsonl", "[1]", "line 1.*object"),
+        ("a.json", "{", "not JSON"),
+        ("a.json", "[1]", "list of records"),
+        ("a.xlsx", "x", ".csv, .jsonl or .json"),
+    ],
+)
+def test_a_bad_file_is_named_with_the_place(tmp_path: Path, name: str, content: str | bytes, says: str) -> None:
+    file = write(tmp_path, name, content)
+    with pytest.raises(UsageError, match=says) as caught:
+        read_table(file)
+    assert str(file) in str(caught.value)
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such file"):
+        read_table(tmp_path / "a.csv")
+
+
+def test_a_missing_column_is_answered_with_the_nearest_one(tmp_path: Path) -> None:
+    frame = read_table(write(tmp_path, "a.csv", "study_id,reports\n1,x\n"))
+    with pytest.raises(UsageError, match=r"no column 'report' \(report=report\). Did you mean 'reports'"):
+        require(frame, "a.csv", report="report")
+    semicolons = read_table(write(tmp_path, "b.csv", "study_id;report\n1;x\n"))
+    with pytest.raises(UsageError, match="separated by semicolons"):
+        require(semicolons, "b.csv", id="study_id")
+
+
+def test_ids_must_be_there_and_once(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="row 2: the id column 'study_id' is blank"):
+        by_id(read_table(write(tmp_path, "a.csv", "study_id,x\n1,a\n ,b\n")), "a.csv", "study_id")
+    with pytest.raises(UsageError, match="row 3: the id '1' stands in row 1 already"):
+        by_id(read_table(write(tmp_path, "b.csv", "study_id,x\n1,a\n2,b\n1,c\n")), "b.csv", "study_id")
+
+
+def test_label_cells_are_chexpert_s() -> None:
+    cells = {"1.0": Status.PRESENT, "0": Status.ABSENT, "-1": Status.UNCERTAIN, "": Status.NOT_MENTIONED}
+    assert {cell: label_cell(cell, "a.csv", 1, "Edema") for cell in cells} == cells
+    with pytest.raises(UsageError, match="a.csv, row 4, column 'Edema': 'maybe' is not 1, 0, -1 or blank"):
+        label_cell("maybe", "a.csv", 4, "Edema")
