@@ -70,7 +70,7 @@ def _encoded(encoder: object) -> str:
 
 
 def _metrics(catalogue: plugins.Catalogue) -> list[Check]:
-    """Each metric on reports by the template from the truth of a few drawn studies: the whole way, in a scratch folder."""
+    """Each metric on the template's reports of a few drawn studies: the whole way, in a scratch folder."""
     parts, unavailable = scoring.choose(catalogue, None)
     checks = [Check(f"metric {name}", "missing", reason) for name, reason in unavailable.items()]
     with tempfile.TemporaryDirectory() as scratch:

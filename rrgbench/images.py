@@ -49,7 +49,7 @@ def _read(folder: Path, name: str, source: str) -> npt.NDArray[np.float32]:
                 raise ImageError(f"{source}: the image {name!r} has {image.width} x {image.height} pixels: too many.")
             image.load()
             if image.mode.startswith(("I", "F")):
-                return (np.asarray(image, dtype=np.float32) / 65535).clip(0, 1)
-            return np.asarray(image.convert("L"), dtype=np.float32) / 255
+                return np.asarray(np.asarray(image).clip(0, 65535) / 65535, dtype=np.float32)
+            return np.asarray(image.convert("L"), dtype=np.float32) / np.float32(255)
     except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
         raise ImageError(f"{source}: the image {name!r} can't be read ({error}); replace the file.") from error

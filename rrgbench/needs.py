@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 
 def missing(needs: Sequence[str]) -> list[str]:
@@ -36,7 +36,7 @@ def _has_module(name: str) -> bool:
         return False
 
 
-_PRESENT = {
+_PRESENT: dict[str, Callable[[str], bool]] = {
     "module": _has_module,
     "program": lambda name: shutil.which(name) is not None,
     "env": lambda name: bool(os.environ.get(name)),

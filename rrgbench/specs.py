@@ -110,4 +110,8 @@ def _write(value: Any, raw: str | None) -> str:
         return value
     if isinstance(value, (str, Path)):
         return json.dumps(str(value), ensure_ascii=False)
-    return yaml.safe_dump(value, default_flow_style=True, width=math.inf, allow_unicode=True).removesuffix("\n...\n").strip()
+    return (
+        yaml.safe_dump(value, default_flow_style=True, width=math.inf, allow_unicode=True)
+        .removesuffix("\n...\n")
+        .strip()
+    )

@@ -26,7 +26,8 @@ def patient_weights(patients: Sequence[str], resamples: int, seed: int) -> Array
     drawn = np.empty((resamples, n))
     for resample in range(resamples):
         drawn[resample] = np.bincount(rng.integers(n, size=n), minlength=n)
-    return drawn[:, cluster]
+    rows: Array = drawn[:, cluster]
+    return rows
 
 
 def percentile_interval(values: Array, level: float = 0.95) -> tuple[float, float] | None:

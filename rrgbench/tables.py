@@ -99,7 +99,7 @@ def require(frame: pd.DataFrame, source: str, **columns: str | None) -> None:
             if len(there) == 1 and any(mark in there[0] for mark in ";\t"):
                 hint = " The file seems to be separated by semicolons or tabs; save it with commas."
             raise UsageError(
-                f"{source}: there is no column {column!r} ({option}={column}).{hint} There are: {', '.join(there[:20])}."
+                f"{source}: there is no column {column!r} ({option}=…).{hint} There are: {', '.join(there[:20])}."
             )
 
 
@@ -112,7 +112,7 @@ def by_id(frame: pd.DataFrame, source: str, column: str) -> pd.DataFrame:
     if (twice := ids.duplicated()).any():
         row = _row(twice)
         raise UsageError(
-            f"{source}, row {row}: the id {ids.iloc[row - 1]!r} stands in row {_row(ids.eq(ids.iloc[row - 1]))} already;"
+            f"{source}, row {row}: the id {ids.iloc[row - 1]!r} stands in row {_row(ids == ids.iloc[row - 1])} already;"
             f" remove one of them ({int(twice.sum())} such rows)."
         )
     return frame.set_index(ids)

@@ -1,4 +1,4 @@
-"""Decision thresholds of an encoder's probabilities, fitted where the truth is known and never on the studies they judge."""
+"""Thresholds of an encoder's probabilities, fitted where the truth is known and never on the studies they judge."""
 
 from __future__ import annotations
 

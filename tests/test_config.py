@@ -33,7 +33,9 @@ def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
 
 
 def test_a_part_given_twice_makes_a_grid() -> None:
-    config = load(RunConfig, None, encoder=["vit", "cnn"], llm=["template", "gpt4"], system=["classify-then-generate", "constant"])
+    config = load(
+        RunConfig, None, encoder=["vit", "cnn"], llm=["template", "gpt4"], system=["classify-then-generate", "constant"]
+    )
     grid = list(config.grid())
     assert len(grid) == 5
     assert "encoder" not in grid[-1]

@@ -67,9 +67,16 @@ def test_a_run_leaves_a_folder_that_explains_itself(run: Any) -> None:
     assert {"encode", "write", "score"} <= manifest["seconds"].keys()
     records = [json.loads(line) for line in (folder / "reports.jsonl").read_text().splitlines()]
     assert len(records) == 8
-    assert {"study_id", "text", "model", "prompt_hash", "prompt_tokens", "completion_tokens", "cost", "write_seconds"} <= (
-        records[0].keys()
-    )
+    assert {
+        "study_id",
+        "text",
+        "model",
+        "prompt_hash",
+        "prompt_tokens",
+        "completion_tokens",
+        "cost",
+        "write_seconds",
+    } <= (records[0].keys())
     assert list(pd.read_parquet(folder / "findings.parquet").columns[:7]) == [
         "study_id", "label", "probability", "status", "side", "severity", "box",
     ]  # fmt: skip

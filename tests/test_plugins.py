@@ -128,7 +128,9 @@ def test_a_plugin_that_fails_half_way_contributes_nothing() -> None:
         raise RuntimeError("half way")
 
     encoders = registering("loud")
-    there = catalogue(Point("half", rrgbench_register_encoders=encoders, rrgbench_register_metrics=rrgbench_register_metrics))
+    there = catalogue(
+        Point("half", rrgbench_register_encoders=encoders, rrgbench_register_metrics=rrgbench_register_metrics)
+    )
     with pytest.raises(UsageError, match="no encoder 'loud'.*half"):
         there.entry("encoder", "loud")
 
@@ -158,7 +160,9 @@ def test_run_hooks_are_called_and_guarded() -> None:
     def rrgbench_run_finished(result: object) -> None:
         raise RuntimeError("the tracker is down")
 
-    there = catalogue(Point("hooks", rrgbench_run_started=rrgbench_run_started, rrgbench_run_finished=rrgbench_run_finished))
+    there = catalogue(
+        Point("hooks", rrgbench_run_started=rrgbench_run_started, rrgbench_run_finished=rrgbench_run_finished)
+    )
     assert there.call("rrgbench_run_started", manifest={"run_id": "r"}, folder=Path()) == []
     assert seen == ["r"]
     (problem,) = there.call("rrgbench_run_finished", result=None)

@@ -59,7 +59,7 @@ def test_a_missing_file(tmp_path: Path) -> None:
 
 def test_a_missing_column_is_answered_with_the_nearest_one(tmp_path: Path) -> None:
     frame = read_table(write(tmp_path, "a.csv", "study_id,reports\n1,x\n"))
-    with pytest.raises(UsageError, match=r"no column 'report' \(report=report\). Did you mean 'reports'"):
+    with pytest.raises(UsageError, match=r"no column 'report' \(report=…\). Did you mean 'reports'"):
         require(frame, "a.csv", report="report")
     semicolons = read_table(write(tmp_path, "b.csv", "study_id;report\n1;x\n"))
     with pytest.raises(UsageError, match="separated by semicolons"):

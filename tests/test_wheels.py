@@ -19,8 +19,14 @@ EXAMPLE = REPOSITORY / "tests" / "packages" / "rrgbench-example"
 
 HOOK = "from rrgbench import hookimpl\n\n@hookimpl\ndef {name}(register):\n    {body}\n"
 BROKEN = {
-    "imports": ("import a_module_that_is_not_there\n", "ModuleNotFoundError: No module named 'a_module_that_is_not_there'"),
-    "raises": (HOOK.format(name="rrgbench_register_llms", body="raise ValueError('no licence file')"), "no licence file"),
+    "imports": (
+        "import a_module_that_is_not_there\n",
+        "ModuleNotFoundError: No module named 'a_module_that_is_not_there'",
+    ),
+    "raises": (
+        HOOK.format(name="rrgbench_register_llms", body="raise ValueError('no licence file')"),
+        "no licence file",
+    ),
     "exits": ("import sys\nsys.exit(4)\n", "SystemExit: 4"),
     "misspelt": (HOOK.format(name="rrgbench_register_metric", body="pass"), "Did you mean 'rrgbench_register_metrics'"),
     "usurper": (
@@ -32,7 +38,10 @@ BROKEN = {
 
 def wheel(package: Path, into: Path) -> Path:
     subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", into], cwd=package, check=True, capture_output=True
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", into],
+        cwd=package,
+        check=True,
+        capture_output=True,
     )
     (built,) = into.glob(f"{package.name.replace('-', '_')}-*.whl")
     return built

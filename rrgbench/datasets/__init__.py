@@ -1,0 +1,1 @@
+"""Datasets that need only the core's dependencies."""

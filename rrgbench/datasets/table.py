@@ -49,7 +49,7 @@ class Table:
 
     @classmethod
     def of_reports(cls, frame: pd.DataFrame, source: str) -> Table:
-        """A dataset of reference reports alone, from a frame with the columns study_id, report and perhaps patient_id."""
+        """Reference reports alone, from a frame with the columns study_id, report and perhaps patient_id."""
         table = cls.__new__(cls)
         table.terms = "private"
         table._folder = Path()

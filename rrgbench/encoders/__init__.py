@@ -1,0 +1,1 @@
+"""Encoders that need only the core's dependencies."""

@@ -1,0 +1,1 @@
+"""Metrics that need only the core's dependencies."""

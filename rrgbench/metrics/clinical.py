@@ -55,7 +55,7 @@ class ClinicalF1:
         return dict.fromkeys([*counts.average_names(self._name, suffixes), *labels], True)
 
     def rows(self, cases: Sequence[Case]) -> pd.DataFrame:
-        """``reference_<label>`` and ``report_<label>``, as CheXbert's classes: 0 blank, 1 present, 2 absent, 3 uncertain."""
+        """``reference_<label>`` and ``report_<label>``: 0 blank, 1 present, 2 absent, 3 uncertain (CheXbert's)."""
         ids = [case.study.study_id for case in cases]
         own = self._labeler.vocabulary
         made = self._labels(self._report_labels, ids, [case.candidate or "" for case in cases])
@@ -100,7 +100,7 @@ class ClinicalF1:
     def _labels(self, given: pd.DataFrame | None, ids: Sequence[str], texts: Sequence[str]) -> pd.DataFrame:
         """The codes of each study, from a file or by the labeler. A study that a file lacks is NaN: a failure."""
         if given is not None:
-            return given.reindex(ids)
+            return given.reindex(list(ids))
         labels = self._labeler.label(texts)
         return labels.map(lambda status: CODES[Status(status)]).set_axis(list(ids))
 

@@ -27,7 +27,7 @@ def averages(prefix: str, suffix: str, tp: Array, fp: Array, fn: Array) -> dict[
     As scikit-learn's: micro pools the counts, macro is the plain mean over the labels, and 0/0 is 0. Higher is better.
     """
     pooled = [x.sum(axis=1, keepdims=True) for x in (tp, fp, fn)]
-    out = {}
+    out: dict[str, Array] = {}
     for name, (a, b, c) in {"micro": pooled, "macro": [tp, fp, fn]}.items():
         values = {"precision": divide(a, a + b, 0.0), "recall": divide(a, a + c, 0.0), "f1": f1(a, b, c, 0.0)}
         out |= {f"{prefix}_{name}_{key}_{suffix}": value.mean(axis=1) for key, value in values.items()}

@@ -1,0 +1,1 @@
+"""Systems of one step, and the composed one."""

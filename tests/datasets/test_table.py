@@ -30,14 +30,23 @@ def test_columns_are_named_in_the_spec(radiographs: Path) -> None:
 
 def test_all_but_path_and_id_may_be_left_out(tmp_path: Path) -> None:
     (study,) = studies(Table(write(tmp_path, "uid,x\n1,2\n"), id="uid"))
-    assert (study.study_id, study.patient_id, study.images, study.labels, dict(study.sections)) == ("1", "1", (), None, {})
+    assert (study.study_id, study.patient_id, study.images, study.labels, dict(study.sections)) == (
+        "1",
+        "1",
+        (),
+        None,
+        {},
+    )
 
 
 def test_a_listed_label_is_present_and_every_other_absent(tmp_path: Path) -> None:
     table = Table(write(tmp_path, "study_id,y\n1,Effusion|Pleural_Thickening\n2,No Finding\n3,\n"), labels="y")
     assert table.vocabulary is NIH
     one, two, three = studies(table)
-    assert one.labels is not None and {f.label for f in one.labels.having(Status.PRESENT)} == {"Effusion", "Pleural_Thickening"}
+    assert one.labels is not None and {f.label for f in one.labels.having(Status.PRESENT)} == {
+        "Effusion",
+        "Pleural_Thickening",
+    }
     assert two.labels is not None and len(two.labels.having(Status.ABSENT)) == 14
     assert three.labels is None  # nobody labelled it
 
@@ -48,8 +57,16 @@ def test_one_column_a_label_by_name_in_any_order(tmp_path: Path) -> None:
     assert table.vocabulary is CHEXPERT
     one, two = studies(table)
     assert one.labels is not None and two.labels is not None
-    assert [one.labels.status(x) for x in ("Edema", "Pleural Effusion", "Fracture")] == ["present", "uncertain", "not mentioned"]
-    assert [two.labels.status(x) for x in ("Edema", "Pleural Effusion", "Fracture")] == ["absent", "not mentioned", "present"]
+    assert [one.labels.status(x) for x in ("Edema", "Pleural Effusion", "Fracture")] == [
+        "present",
+        "uncertain",
+        "not mentioned",
+    ]
+    assert [two.labels.status(x) for x in ("Edema", "Pleural Effusion", "Fracture")] == [
+        "absent",
+        "not mentioned",
+        "present",
+    ]
 
 
 def test_labels_of_no_known_vocabulary_are_one_of_their_own(tmp_path: Path) -> None:
@@ -101,7 +118,12 @@ def test_the_same_file_elsewhere_is_the_same_data(tmp_path: Path) -> None:
 
 def test_the_real_nih_radiographs(shared: Path) -> None:
     table = Table(
-        shared / "nih" / "studies.csv", id="file", image="file", patient="patient_id", labels="finding_labels", view="view"
+        shared / "nih" / "studies.csv",
+        id="file",
+        image="file",
+        patient="patient_id",
+        labels="finding_labels",
+        view="view",
     )
     found = studies(table)
     assert len(found) == 300 and table.vocabulary is NIH

@@ -88,7 +88,8 @@ def test_chexnet_at_one_half_calls_225_of_the_300_radiographs_normal(shared: Pat
 
 def test_the_oracle_gives_the_labels_and_fails_where_there_are_none() -> None:
     labels = Findings(
-        CHEXPERT, {"Edema": Finding("Edema", Status.PRESENT, side="left"), "Fracture": Finding("Fracture", Status.UNCERTAIN)}
+        CHEXPERT,
+        {"Edema": Finding("Edema", Status.PRESENT, side="left"), "Fracture": Finding("Fracture", Status.UNCERTAIN)},
     )
     found, failure = Oracle().encode([Context("1", labels=labels), Context("2")])
     assert isinstance(found, Findings)

@@ -30,7 +30,9 @@ def write(file: Path, cells: np.ndarray) -> Path:
 
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 1000), st.integers(1, 25))
-def test_labels_from_files_give_scikit_learn_s_numbers_under_both_policies(tmp_path_factory: pytest.TempPathFactory, seed: int, n: int) -> None:
+def test_labels_from_files_give_scikit_learn_s_numbers_under_both_policies(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, n: int
+) -> None:
     folder = tmp_path_factory.mktemp("labels")
     rng = np.random.default_rng(seed)
     made, true = rng.choice(CELLS, (n, 14)), rng.choice(CELLS, (n, 14))
@@ -59,7 +61,9 @@ def test_the_report_is_held_against_the_reference_text() -> None:
 
 
 def test_without_reference_text_it_is_held_against_the_dataset_s_labels() -> None:
-    labels = Findings(NIH, {x: Finding(x, Status.ABSENT) for x in NIH.labels} | {"Effusion": Finding("Effusion", Status.PRESENT)})
+    labels = Findings(
+        NIH, {x: Finding(x, Status.ABSENT) for x in NIH.labels} | {"Effusion": Finding("Effusion", Status.PRESENT)}
+    )
     metric = ClinicalF1(RuleLabeler())
     rows = metric.rows([case("1", "There is a left pleural effusion. No pneumothorax.", None, labels)])
     got = metric.reduce(rows)
