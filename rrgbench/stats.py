@@ -26,8 +26,7 @@ def patient_weights(patients: Sequence[str], resamples: int, seed: int) -> Array
     drawn = np.empty((resamples, n))
     for resample in range(resamples):
         drawn[resample] = np.bincount(rng.integers(n, size=n), minlength=n)
-    rows: Array = drawn[:, cluster]
-    return rows
+    return drawn[:, cluster]
 
 
 def percentile_interval(values: Array, level: float = 0.95) -> tuple[float, float] | None:
@@ -48,7 +47,8 @@ def mean(values: npt.ArrayLike, weights: Array) -> Array:
     """Weighted mean of the values that are not NaN, shape (resamples,); NaN where nothing was drawn."""
     x = np.asarray(values, dtype=float)
     known = ~np.isnan(x)
-    return divide(weights[:, known] @ x[known], weights[:, known].sum(axis=1))
+    drawn = weights[:, known]
+    return divide(drawn @ x[known], drawn.sum(axis=1))
 
 
 def divide(numerator: npt.ArrayLike, denominator: npt.ArrayLike, empty: float = np.nan) -> Array:

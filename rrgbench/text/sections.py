@@ -27,13 +27,14 @@ def _any_of(spellings: Iterable[str]) -> str:
     return "|".join(spelling.replace(" ", "[ \\t]+") for spelling in longest_first)
 
 
-# A heading is a known word with a colon, or alone on a line and capitalised; marks of a list, a heading or bold type may
-# stand around it. In the middle of a line only capitals count: "The findings: ..." is prose, "IMPRESSION: ..." is not.
+# A heading is a known word with a colon, or alone on a line and capitalised; marks of a list, a heading or bold type
+# may stand around it. Within a line only capitals count: "The findings: ..." is prose, "IMPRESSION: ..." is not.
 _CAPITALS = {spelling.upper() for spelling in _NAME}
 _ALONE = {word for spelling in _NAME for word in (spelling.upper(), spelling.capitalize(), spelling.title())}
+_BULLET = r"[ \t]*(?:[#>*\-]+[ \t]*|\d[.)][ \t]*)?"
 _HEADING = re.compile(
-    r"^[ \t]*(?:[#>*\-]+[ \t]*|\d[.)][ \t]*)?[*_]{0,3}"
-    rf"(?:(?P<line>(?i:{_any_of(_NAME)}))[*_]{{0,3}}[ \t]*[:：][*_]{{0,3}}|(?P<alone>{_any_of(_ALONE)})[*_]{{0,3}}[ \t]*$)"
+    rf"^{_BULLET}[*_]{{0,3}}(?P<line>(?i:{_any_of(_NAME)}))[*_]{{0,3}}[ \t]*[:：][*_]{{0,3}}"
+    rf"|^{_BULLET}[*_]{{0,3}}(?P<alone>{_any_of(_ALONE)})[*_]{{0,3}}[ \t]*$"
     rf"|(?<![\w:*_])[*_]{{0,3}}(?P<inline>{_any_of(_CAPITALS)})[*_]{{0,3}}[ \t]*[:：][*_]{{0,3}}",
     re.MULTILINE,
 )

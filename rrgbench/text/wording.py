@@ -5,11 +5,12 @@ What renderers, prompts and ``template`` share. Every sentence is such that ``ru
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rrgbench.labels import NO_FINDING, SUPPORT_DEVICES
-from rrgbench.types import Finding, Findings, Status
+from rrgbench.text.sections import joined
+from rrgbench.types import Failure, Finding, Findings, Report, Status
 
 REGIONS = ("devices", "lungs", "pleura", "heart", "bones", "other")  # the order of a report
 
@@ -58,6 +59,8 @@ _WORDS: dict[str, _Word] = {
 # A lung opacity may be one of these; where both are said, one sentence says so.
 _OPACITY = "Lung Opacity"
 _OPACITIES = ("Consolidation", "Pneumonia", "Edema", "Atelectasis")
+
+NOTHING_ACUTE = "No acute cardiopulmonary abnormality."
 
 
 def word(label: str) -> str:
@@ -138,20 +141,43 @@ def statements(findings: Findings) -> dict[str, list[str]]:
 
 def denials(findings: Findings) -> dict[str, str]:
     """For each region the sentences that deny what is absent there; a region without any is left out."""
-    absent = {name: [f.label for f in ordered(findings) if f.status is Status.ABSENT and region(f.label) == name] for name in REGIONS}
+    absent = {
+        name: [f.label for f in ordered(findings) if f.status is Status.ABSENT and region(f.label) == name]
+        for name in REGIONS
+    }
     busy = {region(finding.label) for finding in positives(findings)}
     return {name: _denial(labels, name in busy) for name, labels in absent.items() if labels}
 
 
+def compose(findings: Findings, said: Mapping[str, Sequence[str]], impression: str) -> Report | Failure:
+    """A report: region by region the given sentences and the denials, then the given impression.
+
+    ``text`` is plain prose without headings; ``sections`` holds findings and impression. A failure where the findings
+    say nothing of any label.
+    """
+    denied = denials(findings)
+    text = prose(s for name in REGIONS for s in (*said.get(name, ()), denied.get(name, "")))
+    if not text and is_normal(findings):
+        text = "No abnormality is identified."
+    if not text:
+        return Failure("empty", "the findings say nothing of any label: there is nothing to report")
+    sections = {"findings": text, "impression": impression or NOTHING_ACUTE}
+    return Report(joined(sections), sections)
+
+
 def impression(findings: Findings) -> str:
-    """What is present, then what is possible; or that there is nothing acute. Devices are no impression."""
+    """What is present, then what is possible; empty where there is nothing."""
+    found = leading(findings)
+    present = [phrase(f) for f in found if f.status is Status.PRESENT]
+    said = [capitalised(listed(present, "and")) + "."] if present else []
+    return prose([*said, *(f"Possible {phrase(f)}." for f in found if f.status is Status.UNCERTAIN)])
+
+
+def leading(findings: Findings) -> list[Finding]:
+    """The positive findings that an impression names: no device, and no lung opacity where it is told what it is."""
     found = [f for f in positives(findings) if f.label != SUPPORT_DEVICES]
-    present = [f for f in found if f.status is Status.PRESENT]
-    if any(f.label in _OPACITIES for f in present):
-        present = [f for f in present if f.label != _OPACITY]  # it is what they are
-    said = [_capital(listed([phrase(f) for f in present], "and")) + "."] if present else []
-    said += [f"Possible {phrase(f)}." for f in found if f.status is Status.UNCERTAIN]
-    return " ".join(said) or "No acute cardiopulmonary abnormality."
+    told = any(f.label in _OPACITIES and f.status is Status.PRESENT for f in found)
+    return [f for f in found if not (told and f.label == _OPACITY)]
 
 
 def _word(label: str) -> _Word:
@@ -191,7 +217,7 @@ def _prose(finding: Finding) -> str:
         if finding.label == "Enlarged Cardiomediastinum":
             return f"The mediastinum is {degree}widened."
         if finding.label == SUPPORT_DEVICES:
-            return f"{_capital(phrase(finding))} are in place."
+            return f"{capitalised(phrase(finding))} are in place."
     return sentence(finding)
 
 
@@ -231,7 +257,8 @@ def _denied(label: str, busy: bool) -> str:
     return f"other {word(label)}" if label == _OPACITY and busy else word(label)
 
 
-def _capital(text: str) -> str:
+def capitalised(text: str) -> str:
+    """The text with its first letter a capital, the rest unchanged."""
     return text[:1].upper() + text[1:]
 
 

@@ -1,0 +1,102 @@
+"""Checkpoints: a safetensors file whose header says all that is needed to use the weights, and how they were made.
+
+Nothing is ever unpickled: a pickle can run any code when it is read. The file's header holds one entry, ``rrgbench``,
+the JSON of a ``Card``; the tensors are the state of the timm model that the card names. The same card and tensors give
+the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from rrgbench.errors import UsageError
+
+State = dict[str, npt.NDArray[Any]]
+_KEY = "rrgbench"
+_PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")  # torch.save's zip, and bare pickles
+_MAKE_ONE = "Make one with `rrgbench train`, or leave checkpoint out to use the shipped weights."
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class Card(BaseModel):
+    """What a checkpoint says of itself.
+
+    ``thresholds``: present where the probability is at least this; None for a label that the training data never
+    showed both present and absent, which is therefore not assessed. ``training``: the manifest of the training run.
+    ``terms``: those of the data it was trained on ("open", "private", "credentialed"), which bind the weights too.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
+
+    format: Literal[1]
+    model: str
+    model_args: dict[str, Any]
+    size: Annotated[int, Field(gt=0)]
+    in_chans: Literal[1, 3]
+    mean: list[FiniteFloat]
+    std: list[Annotated[FiniteFloat, Field(gt=0)]]
+    labels: Annotated[list[str], Field(min_length=1)]
+    thresholds: dict[str, Probability | None]
+    training: dict[str, Any]
+    terms: str
+    licence: str | None
+
+    @model_validator(mode="after")
+    def _agree(self) -> Card:
+        if not len(self.mean) == len(self.std) == self.in_chans:
+            raise ValueError(f"mean and std must have {self.in_chans} numbers each, one a channel")
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError("a label stands twice")
+        if set(self.thresholds) != set(self.labels):
+            raise ValueError("thresholds and labels name different labels")
+        return self
+
+
+def write(path: Path, card: Card, state: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Write a checkpoint; a file of that name is replaced only once the new one is whole."""
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(save(dict(state), {_KEY: card.model_dump_json()}))
+    part.replace(path)
+
+
+def load(path: Path) -> tuple[Card, State]:
+    """The card and the tensors of a checkpoint. Raises UsageError, which names the file, for one that can't be used."""
+    if not path.is_file():
+        raise UsageError(f"The checkpoint {path} is not there. {_MAKE_ONE}")
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start.startswith(_PICKLES):
+        raise UsageError(
+            f"The checkpoint {path} is a pickle (as torch.save writes), which can run any code when it is read, so it"
+            f" is not opened. Only safetensors files made by `rrgbench train` are taken. {_MAKE_ONE}"
+        )
+    try:
+        with safe_open(path, framework="np") as opened:
+            metadata = opened.metadata() or {}
+            state = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118  (it is no mapping)
+    except (SafetensorError, OSError, TypeError) as error:
+        raise UsageError(f"The checkpoint {path} is no whole safetensors file: {error}. {_MAKE_ONE}") from error
+    if _KEY not in metadata:
+        raise UsageError(
+            f"The checkpoint {path} does not say which model, labels and thresholds it is for: its header has no"
+            f" entry {_KEY!r}. {_MAKE_ONE}"
+        )
+    try:
+        card = Card.model_validate_json(metadata[_KEY])
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = "".join(f"{piece}: " for piece in first["loc"])
+        raise UsageError(f"The header of the checkpoint {path} is wrong: {where}{first['msg']}. {_MAKE_ONE}") from error
+    for name, array in state.items():
+        if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+            raise UsageError(f"The checkpoint {path} holds NaN or infinite weights, first in {name!r}. {_MAKE_ONE}")
+    return card, state
