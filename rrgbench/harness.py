@@ -117,7 +117,7 @@ def run(config: RunConfig | Mapping[str, Any] | None = None, **given: Any) -> Ru
 def run_one(plan: Plan, catalogue: plugins.Catalogue) -> RunResult:
     """One system on one dataset: encode, write, score; each stage goes on where an earlier run stopped."""
     path = plan.config.out / slug(plan.parts["dataset"].name) / f"{slug(plan.label)}-{plan.run_id}"
-    progress.say(f"{plan.label} on {plan.parts['dataset'].spec} ({len(plan.studies)} studies) in {path}")
+    progress.say(f"{plan.label} on {plan.parts['dataset'].name} ({len(plan.studies)} studies) in {path}")
     with RunFolder(path, private=plan.terms != "open") as folder:
         state = Progress(warnings=list(plan.warnings))
         manifest = _manifest(plan)
@@ -164,9 +164,9 @@ def score(
     values = {key: value for key, value in given.items() if value is not None}
     with tempfile.TemporaryDirectory() as scratch:
         config = check(RunConfig, {**values, "metric": metrics, "out": out or Path(scratch)})
-        system = _given(catalogue, "system", "reports", ReportsFile.of_reports, reports)
+        system = _made_elsewhere(catalogue, reports)
         if references is not None:
-            source = _given(catalogue, "dataset", "references", Table.of_reports, references)
+            source = _references(catalogue, references)
         else:
             source = build(catalogue, "dataset", dataset)
         result = run_one(
@@ -175,18 +175,29 @@ def score(
         return result if out else replace(result, folder=None)
 
 
-def _given(catalogue: plugins.Catalogue, kind: str, name: str, make: Any, value: Any) -> Part:
-    """A part made of reports: a file, a mapping from study_id to text, or a frame."""
-    source = str(value) if isinstance(value, (str, Path)) else f"the {name} given"
+def _made_elsewhere(catalogue: plugins.Catalogue, value: Path | Mapping[str, str] | pd.DataFrame) -> Part:
+    """The system that gives reports made elsewhere."""
     if isinstance(value, (str, Path)):
-        frame = tables.read_table(Path(value))
-    elif isinstance(value, pd.DataFrame):
-        frame = value
-    else:
-        frame = pd.DataFrame({"study_id": list(value), "report": list(value.values())}, dtype=object)
-    return Part(
-        kind, name, f"{name}:path={source}" if source == str(value) else name, make(frame, source), plugins.BUILTIN, {}
-    )
+        return build(catalogue, "system", Spec("reports", {"path": str(value)}))
+    system = ReportsFile.of_reports(_frame(value), "the reports given")
+    return Part("system", "reports", "reports", system, plugins.BUILTIN, {}, "reports")
+
+
+def _references(catalogue: plugins.Catalogue, value: Path | Mapping[str, str] | pd.DataFrame) -> Part:
+    """The dataset that reference reports alone make."""
+    if isinstance(value, (str, Path)):
+        columns = {"report": "report"}
+        if "patient_id" in tables.read_table(Path(value)).columns:
+            columns["patient"] = "patient_id"
+        return build(catalogue, "dataset", Spec("table", {"path": str(value), **columns}))
+    dataset = Table.of_reports(_frame(value), "the references given")
+    return Part("dataset", "references", "references", dataset, plugins.BUILTIN, {}, "references")
+
+
+def _frame(value: Mapping[str, str] | pd.DataFrame) -> pd.DataFrame:
+    if isinstance(value, pd.DataFrame):
+        return value
+    return pd.DataFrame({"study_id": list(value), "report": list(value.values())}, dtype=object)
 
 
 def rescore(folder: Path, metrics: Sequence[Any] | None = None, **given: Any) -> RunResult:
@@ -584,12 +595,12 @@ def _finish(
         "schema_version": SCHEMA_VERSION,
         "run_id": plan.run_id,
         "dataset": plan.parts["dataset"].name,
-        "dataset_spec": plan.parts["dataset"].spec,
+        "dataset_spec": plan.parts["dataset"].public,
         "dataset_digest": plan.dataset_digest,
         "split": plan.split,
         "system": plan.label,
         "parts": names | {kind: part.name for kind, part in plan.makers.items()},
-        "specs": names | {kind: part.spec for kind, part in plan.makers.items()},
+        "specs": names | {kind: part.public for kind, part in plan.makers.items()},
         "baseline": bool(notes),
         "baseline_notes": notes,
         "synthetic": bool(getattr(plan.parts["dataset"].obj, "synthetic", False)),

@@ -44,6 +44,7 @@ class Part:
     obj: Any
     distribution: str
     shown: Mapping[str, Any]
+    public: str  # the spec with files by name only, for pages: where a file lies is nobody else's affair
 
     @property
     def signature(self) -> str:
@@ -127,7 +128,9 @@ def build(catalogue: Catalogue, kind: str, value: Any) -> Part:
         raise
     except Exception as error:
         raise UsageError(f"The {what} can't be made from {str(spec)!r}: {_one_line(error)}") from error
-    return Part(kind, spec.name, str(spec), obj, entry.distribution, shown)
+    files = {key: value.name for key, value in shown.items() if key in spec.options and isinstance(value, Path)}
+    public = Spec(spec.name, {**spec.options, **files}, {k: raw for k, raw in spec.raw.items() if k not in files})
+    return Part(kind, spec.name, str(spec), obj, entry.distribution, shown, str(public))
 
 
 def check_known(what: str, given: Mapping[str, Any], declared: Sequence[Option]) -> None:

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 
 Advance = Callable[[int], None]
 
+EVERY = 15.0  # seconds between the plain lines of a stage
+
 
 def say(message: str) -> None:
     """One plain line on stderr."""
@@ -21,15 +23,14 @@ def stage(name: str, total: int, unit: str = "studies", done: int = 0) -> Iterat
     started = time.monotonic()
     count = done
     if not sys.stderr.isatty():
-        step = max(1, total // 4)
-        shown = done
+        said = started
 
         def line(by: int) -> None:
-            nonlocal count, shown
+            nonlocal count, said
             count += by
-            if count - shown >= step and count < total:
-                shown = count
-                say(f"{name}: {count}/{total} {unit}, {time.monotonic() - started:.0f} s")
+            if time.monotonic() - said >= EVERY and count < total:
+                said = time.monotonic()
+                say(f"{name}: {count}/{total} {unit}, {said - started:.0f} s")
 
         yield line
     else:

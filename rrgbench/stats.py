@@ -54,7 +54,9 @@ def mean(values: npt.ArrayLike, weights: Array) -> Array:
 def divide(numerator: npt.ArrayLike, denominator: npt.ArrayLike, empty: float = np.nan) -> Array:
     """Elementwise division; ``empty`` where the denominator is 0."""
     top, bottom = np.broadcast_arrays(np.asarray(numerator, float), np.asarray(denominator, float))
-    return np.divide(top, bottom, out=np.full(top.shape, empty), where=bottom != 0)
+    out: Array = np.full(top.shape, empty)
+    np.divide(top, bottom, out=out, where=bottom != 0)
+    return out
 
 
 def _by_score(truth: npt.ArrayLike, score: npt.ArrayLike, weights: Array | None) -> tuple[Array, Array]:

@@ -50,7 +50,7 @@ def results(runs: Sequence[RunResult], everything: bool) -> None:
     for run in runs:
         summary = run.summary
         mark = " (synthetic)" if summary["synthetic"] else ""
-        typer.echo(f"\n{summary['system']} on {summary['dataset_spec']}{mark}, n = {summary['n']}")
+        typer.echo(f"\n{summary['system']} on {summary['dataset']}{mark}, n = {summary['n']}")
         for note in summary["baseline_notes"]:
             typer.echo(f"baseline: {note}")
         scores = [score for score in summary["scores"] if everything or score["metric"] in HEADLINES]

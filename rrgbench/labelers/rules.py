@@ -187,8 +187,8 @@ def _mentions(clause: str) -> list[_Mention]:
 _BE = r"(?:is|are|was|were|be|been|remains?)"
 
 # What a cue says, which way it reaches ("pre": to the mentions after it, "post": to the mention before it and the list
-# that this one ends, "around": both, "pre|post": the first of the two that has a mention), and its expression. The first
-# that matches at a place wins.
+# that this one ends, "around": both, "pre|post": the first of the two that has a mention), and its expression. The
+# first that matches at a place wins.
 _CUES: tuple[tuple[str, str, str], ...] = (
     # Look like a denial and are none.
     (
@@ -199,7 +199,8 @@ _CUES: tuple[tuple[str, str, str], ...] = (
     ),
     ("nothing", "", r"without (?:\w+ ){0,3}(?:change|increase|improvement|decrease|progression)"),
     ("nothing", "", r"not (?:\w+ly )?(?:changed|increased|decreased|improved|progressed|worsened|different|only)"),
-    ("nothing", "", r"not(?: yet)? (?:\w+ly )?(?:resolved|cleared|removed)|no (?:\w+ )?resolution(?: of)?|not without"),
+    ("nothing", "", r"not(?: yet)? (?:\w+ly )?(?:resolved|cleared|removed)"),
+    ("nothing", "", r"no (?:\w+ )?resolution(?: of)?|not without"),
     (
         "nothing",
         "",
@@ -261,7 +262,8 @@ _CUES: tuple[tuple[str, str, str], ...] = (
     (
         "absent",
         "post|pre",
-        rf"(?:(?:{_BE}|has|have|had|now) )*(?:completely |fully |since )?(?:resolved|cleared|removed|ruled out|excluded)",
+        rf"(?:(?:{_BE}|has|have|had|now) )*(?:completely |fully |since )?"
+        r"(?:resolved|cleared|removed|ruled out|excluded)",
     ),
     ("absent", "post", r"with (?:interval |complete )?(?:resolution|clearing|removal)"),
     ("absent", "post", r"within (?:the )?(?:normal )?limits(?: of normal)?"),

@@ -111,8 +111,7 @@ def _find(sources: Sequence[Path]) -> Iterator[tuple[Path, str]]:
         name = source.resolve().name
         if source.is_dir():
             found = []
-            for folder, folders, files in os.walk(source, followlinks=False):
-                folders.sort()
+            for folder, _, files in os.walk(source, followlinks=False):
                 path = Path(folder, "scores.json")
                 if "scores.json" in files and not path.is_symlink():
                     found.append((path, Path(name, path.relative_to(source)).as_posix()))

@@ -89,9 +89,7 @@ def _how_to_read() -> Html:
             ("Rank",),
             (
                 "The places that the intervals leave open: 1\u2060–\u20603 may be first or third. Bold scores may be "
-                "the best of the ranked systems. Overlap is no test: ",
-                el("code", "rrgbench compare"),
-                " makes the paired one.",
+                "the best of the ranked systems. That two intervals overlap or don’t is no test of a difference.",
             ),
         ),
         (
