@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from rrgbench import harness, plugins, scoring
+from rrgbench import harness, planning, plugins, scoring
 from rrgbench.config import RunConfig
 from rrgbench.errors import RRGBenchError
 from rrgbench.parts import build, load_class, options
@@ -62,7 +62,7 @@ def _encoded(encoder: object) -> str:
 
     assert isinstance(encoder, Encoder)
     study = next(iter(Phantom(n=20).load("train")))
-    seen: Context = harness.context(study, encoder.needs)
+    seen: Context = planning.context(study, encoder.needs)
     found = encoder.encode([seen])[0]
     if not isinstance(found, Findings):
         raise RuntimeError(found.message)

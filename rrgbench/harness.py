@@ -5,29 +5,25 @@ Everything that can be wrong with a request is found while it is planned, before
 
 from __future__ import annotations
 
-import asyncio
 import datetime
-import itertools
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from rrgbench import governance, plugins, progress, provenance, scoring, stats, tables
-from rrgbench.asking import Asker, run_async
+from rrgbench import plugins, progress, provenance, scoring, stats, tables
+from rrgbench.asking import run_async
 from rrgbench.cache import Cache, digest
 from rrgbench.config import RunConfig, check
 from rrgbench.datasets.table import Table
-from rrgbench.encoding import encode, encode_cached, failing
-from rrgbench.errors import LLMError, RunError, UsageError
-from rrgbench.interfaces import System, Writer
+from rrgbench.encoding import encode, encode_cached
+from rrgbench.errors import UsageError
 from rrgbench.parts import Part, build
-from rrgbench.protocols import Protocol, protocol
+from rrgbench.planning import Plan, context, measures, plan, planned
 from rrgbench.runs import (
     SCHEMA_VERSION,
     Record,
@@ -44,57 +40,12 @@ from rrgbench.runs import (
 )
 from rrgbench.specs import Spec
 from rrgbench.systems.reports_file import ReportsFile
-from rrgbench.types import Context, Failure, Findings, Report, Score, Study
-
-MAX_REPORT_CHARACTERS = 100_000  # a hundred times a long report; what is longer is a fault, and would stall metrics
-_HIDDEN_SECTIONS = ("findings", "impression", "report")  # what a system is to write
-
-
-@dataclass(frozen=True)
-class Plan:
-    """One system on one dataset, with every part built and every study known."""
-
-    config: RunConfig
-    parts: Mapping[str, Part]  # by kind; "dataset" and "system" always, the others where the system composes them
-    split: str | None
-    studies: tuple[Study, ...]
-    protocols: tuple[Protocol, ...]
-    metrics: tuple[Part, ...]
-    unavailable: Mapping[str, str]
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def makers(self) -> dict[str, Part]:
-        """The parts that make the reports."""
-        return {kind: part for kind, part in self.parts.items() if kind != "dataset"}
-
-    @cached_property
-    def dataset_digest(self) -> str:
-        """A digest of all that is known of the evaluated studies, but for the pixels."""
-        return digest([[study_digest(s) for s in self.studies], self.parts["dataset"].obj.vocabulary.labels])
-
-    @cached_property
-    def run_id(self) -> str:
-        """What makes the reports, hashed: the parts' signatures, the studies and the seed."""
-        signatures = {kind: part.signature for kind, part in self.makers.items()}
-        return digest(signatures, self.parts["dataset"].signature, self.dataset_digest, self.config.seed)[:12]
-
-    @property
-    def label(self) -> str:
-        """The system's name on a page: vit+template, constant."""
-        if "encoder" not in self.parts:
-            return self.parts["system"].name
-        names = [self.parts[kind].name for kind in ("encoder", "prompt", "llm") if kind in self.parts]
-        return "+".join(names)
-
-    @property
-    def terms(self) -> str:
-        """Of the dataset."""
-        return str(self.parts["dataset"].obj.terms)
+from rrgbench.types import Failure, Findings, Report, Score, Study
+from rrgbench.writing import checked, generate, write
 
 
 @dataclass
-class Progress:
+class State:
     """What a run has cost so far, a stage at a time."""
 
     seconds: dict[str, float] = field(default_factory=dict)
@@ -119,7 +70,7 @@ def run_one(plan: Plan, catalogue: plugins.Catalogue) -> RunResult:
     path = plan.config.out / slug(plan.parts["dataset"].name) / f"{slug(plan.label)}-{plan.run_id}"
     progress.say(f"{plan.label} on {plan.parts['dataset'].name} ({len(plan.studies)} studies) in {path}")
     with RunFolder(path, private=plan.terms != "open") as folder:
-        state = Progress(warnings=list(plan.warnings))
+        state = State(warnings=list(plan.warnings))
         manifest = _manifest(plan)
         folder.write_json("manifest.json", manifest)
         state.warnings += catalogue.call("rrgbench_run_started", manifest=manifest, folder=path)
@@ -165,13 +116,9 @@ def score(
     with tempfile.TemporaryDirectory() as scratch:
         config = check(RunConfig, {**values, "metric": metrics, "out": out or Path(scratch)})
         system = _made_elsewhere(catalogue, reports)
-        if references is not None:
-            source = _references(catalogue, references)
-        else:
-            source = build(catalogue, "dataset", dataset)
-        result = run_one(
-            _planned(config, {"dataset": source, "system": system}, *_measures(config, catalogue)), catalogue
-        )
+        source = build(catalogue, "dataset", dataset) if references is None else _references(catalogue, references)
+        each = planned(config, {"dataset": source, "system": system}, *measures(config, catalogue))
+        result = run_one(each, catalogue)
         return result if out else replace(result, folder=None)
 
 
@@ -211,7 +158,7 @@ def rescore(folder: Path, metrics: Sequence[Any] | None = None, **given: Any) ->
         kept = {key: manifest["config"][key] for key in ("limit", "split", "seed", "failures", "resamples", "protocol")}
         config = check(RunConfig, {**kept, **changed, "metric": metrics, "out": folder})
         dataset = build(catalogue, "dataset", manifest["parts"]["dataset"])
-        again = _planned(config, {"dataset": dataset}, *_measures(config, catalogue))
+        again = planned(config, {"dataset": dataset}, *measures(config, catalogue))
         if again.dataset_digest != manifest["dataset"]["digest"]:
             raise UsageError(f"{folder}: the dataset {dataset.spec} is not what it was when the reports were made.")
         records = run_folder.records()
@@ -220,140 +167,17 @@ def rescore(folder: Path, metrics: Sequence[Any] | None = None, **given: Any) ->
         if (file := folder / "findings.parquet").exists():
             missing = Failure("encoder", "no findings were made for this study")
             findings = {s.study_id: missing for s in again.studies} | findings_of(pd.read_parquet(file))
-        state = Progress()
+        state = State()
         scores = _score_stage(again, findings, reports, run_folder, state)
         summary |= {"failures_count_as": config.failures, "scores": [score_record(each) for each in scores]}
         run_folder.write_json("scores.json", summary)
     return RunResult(folder, manifest, summary, tuple(scores))
 
 
-# --- planning ---------------------------------------------------------------------------------------------------------
-
-
-def plan(config: RunConfig, catalogue: plugins.Catalogue) -> list[Plan]:
-    """Build every part of a configuration once, read the studies, and refuse what can't work."""
-    built: dict[tuple[str, ...], Part] = {}
-
-    def part(kind: str, spec: Spec, dataset: Spec) -> Part:
-        # An LLM is loaded once; what may learn from a dataset is built once a dataset.
-        key = (kind, str(spec)) if kind == "llm" else (kind, str(spec), str(dataset))
-        if key not in built:
-            built[key] = build(catalogue, kind, spec)
-        return built[key]
-
-    measures = _measures(config, catalogue)
-    plans: dict[str, Plan] = {}
-    for specs in config.grid():
-        if "llm" in specs and not hasattr(part("llm", specs["llm"], specs["dataset"]).obj, "complete"):
-            specs.pop("prompt"), specs.pop("renderer")  # a Writer has no prompt
-        parts = {kind: part(kind, spec, specs["dataset"]) for kind, spec in specs.items()}
-        each = _planned(config, parts, *measures)
-        plans.setdefault(each.run_id, each)
-    return list(plans.values())
-
-
-def _measures(
-    config: RunConfig, catalogue: plugins.Catalogue
-) -> tuple[tuple[Protocol, ...], tuple[Part, ...], Mapping[str, str]]:
-    """Protocols, metrics, and the metrics that can't be used here with the reason."""
-    metrics, unavailable = scoring.choose(catalogue, config.metric)
-    return tuple(protocol(name) for name in dict.fromkeys(config.protocol)), tuple(metrics), unavailable
-
-
-def _planned(
-    config: RunConfig,
-    parts: Mapping[str, Part],
-    protocols: tuple[Protocol, ...],
-    metrics: tuple[Part, ...],
-    unavailable: Mapping[str, str],
-) -> Plan:
-    """The plan for parts that are built: check what may leave the machine, read the studies, let parts learn."""
-    dataset = parts["dataset"]
-    governance.check_terms(dataset.obj.terms)
-    if "llm" in parts:
-        governance.check_host(
-            dataset.spec, dataset.obj.terms, parts["llm"].spec, getattr(parts["llm"].obj, "host", None)
-        )
-    split, studies = select(dataset, config.split, config.limit)
-    warnings = _prepare(parts, studies)
-    return Plan(config, parts, split, studies, protocols, metrics, unavailable, tuple(warnings))
-
-
-def select(dataset: Part, split: str | None, limit: int | None) -> tuple[str | None, tuple[Study, ...]]:
-    """The studies to evaluate: of ``test`` where nothing is asked and the dataset has splits."""
-    splits = dataset.obj.splits
-    if split is None:
-        split = "test" if "test" in splits else None
-    elif split not in splits:
-        there = f"It has: {', '.join(splits)}." if splits else "It has no splits; leave --split out."
-        raise UsageError(f"The dataset {dataset.spec} has no split {split!r}. {there}")
-    studies = tuple(itertools.islice(dataset.obj.load(split), limit))
-    if not studies:
-        raise UsageError(f"The dataset {dataset.spec} has no study in split {split!r}.")
-    ids = set()
-    for study in studies:
-        if study.study_id in ids:
-            raise UsageError(f"The dataset {dataset.spec} gives the study_id {study.study_id!r} twice.")
-        ids.add(study.study_id)
-    return split, studies
-
-
-def _prepare(parts: Mapping[str, Part], studies: Sequence[Study]) -> list[str]:
-    """Let parts learn from the training split, and encoders fit thresholds, never on an evaluated patient."""
-    dataset = parts["dataset"].obj
-    evaluated = {study.patient_id for study in studies}
-    leaks: set[str] = set()
-
-    def others(split: str) -> Iterator[Study]:
-        for study in dataset.load(split):
-            if study.patient_id in evaluated:
-                leaks.add(study.patient_id)
-            else:
-                yield study
-
-    train = "train" if "train" in dataset.splits else None
-    for kind in ("prompt", "system"):
-        if kind in parts and hasattr(parts[kind].obj, "prepare"):
-            extra = (parts["renderer"].obj,) if kind == "prompt" else ()
-            parts[kind].obj.prepare(list(others(train)) if train else [], *extra)
-    if "encoder" in parts and hasattr(parts["encoder"].obj, "calibrate"):
-        own = "validate" not in dataset.splits
-        parts["encoder"].obj.calibrate(list(studies) if own else list(others("validate")))
-    warnings = []
-    if leaks:
-        warnings.append(f"{len(leaks)} evaluated patients stand in another split too; nothing was learnt from theirs")
-    if "system" in parts and hasattr(parts["system"].obj, "check"):
-        warnings += parts["system"].obj.check({study.study_id for study in studies})
-    return warnings
-
-
-def context(study: Study, needs: Sequence[str]) -> Context:
-    """What a part with these needs may see of a study."""
-    known = ("images", "sections", "demographics", "prior", "labels")
-    if unknown := [need for need in needs if need not in known]:
-        raise UsageError(f"A part can't need {unknown[0]!r} of a study; it may need: {', '.join(known)}.")
-    shown = {name: text for name, text in study.sections.items() if name not in _HIDDEN_SECTIONS}
-    return Context(
-        study_id=study.study_id,
-        images=study.images if "images" in needs else (),
-        sections=shown if "sections" in needs else {},
-        demographics=study.demographics if "demographics" in needs else {},
-        prior=study.prior if "prior" in needs else None,
-        labels=study.labels if "labels" in needs else None,
-    )
-
-
-def study_digest(study: Study) -> str:
-    """All that the dataset says of a study, but for the pixels."""
-    labels = [asdict(finding) for finding in study.labels] if study.labels else None
-    images = [[image.image_id, image.view] for image in study.images]
-    return digest(study.study_id, study.patient_id, dict(study.sections), labels, images)
-
-
 # --- encode -----------------------------------------------------------------------------------------------------------
 
 
-def _encode_stage(plan: Plan, cache: Cache, state: Progress) -> dict[str, tuple[Findings | Failure, float]]:
+def _encode_stage(plan: Plan, cache: Cache, state: State) -> dict[str, tuple[Findings | Failure, float]]:
     """Findings of every study, and the seconds each took; none for a system without an encoder."""
     if "encoder" not in plan.parts:
         return {}
@@ -369,7 +193,7 @@ def _encode_stage(plan: Plan, cache: Cache, state: Progress) -> dict[str, tuple[
     return found
 
 
-# --- write ------------------------------------------------------------------------------------------------------------
+# --- write ----
 
 
 def _write_stage(
@@ -378,7 +202,7 @@ def _write_stage(
     records: dict[str, Record],
     folder: RunFolder,
     cache: Cache,
-    state: Progress,
+    state: State,
 ) -> None:
     """A report or a failure for every study that has no report yet. Failures of an earlier run are tried again."""
     wanted = {study.study_id for study in plan.studies}
@@ -395,99 +219,10 @@ def _write_stage(
             advance(1)
 
         if "encoder" not in plan.parts:
-            _generate(plan.parts["system"], todo, keep)
+            generate(plan.parts["system"], todo, keep)
         else:
-            run_async(_write(plan, findings, todo, cache, keep))
+            run_async(write(plan, findings, todo, cache, keep))
     state.seconds["write"] = time.monotonic() - started
-
-
-def checked(outcome: Report | Failure) -> Report | Failure:
-    """A report that is none is a failure."""
-    if isinstance(outcome, Failure):
-        return outcome
-    text = outcome.text.encode("utf-8", "replace").decode()  # half a surrogate pair can't be written to a file
-    if not text.strip():
-        return Failure("empty", "the report is empty")
-    if len(text) > MAX_REPORT_CHARACTERS:
-        return Failure("too long", f"the report has {len(text):,} characters; {MAX_REPORT_CHARACTERS:,} are allowed")
-    return Report(text, outcome.sections, outcome.reasoning)
-
-
-def _generate(system: Part, studies: Sequence[Study], keep: Any) -> None:
-    """Reports of a system that is one step. What it raises costs the study at which it was raised."""
-    part: System = system.obj
-    left = list(studies)
-    while left:
-        started = time.monotonic()
-        before = len(left)
-        try:
-            for outcome in itertools.islice(part.generate([context(s, part.needs) for s in left]), before):
-                keep(left.pop(0), outcome, write_seconds=time.monotonic() - started)
-                started = time.monotonic()
-            if left:
-                keep(left.pop(0), Failure("system", f"{system.name} gave no report for this study"))
-        except Exception as error:
-            keep(left.pop(0), failing(error, "system"), write_seconds=time.monotonic() - started)
-
-
-async def _write(
-    plan: Plan,
-    findings: Mapping[str, tuple[Findings | Failure, float]],
-    studies: Sequence[Study],
-    cache: Cache,
-    keep: Any,
-) -> None:
-    """Reports from findings, as many at a time as the LLM takes."""
-    llm = plan.parts["llm"]
-    asker = None if "prompt" not in plan.parts else Asker(llm, cache, plan.config.timeout)
-    queue = iter(studies)
-
-    async def worker() -> None:
-        for study in queue:
-            found, seconds = findings[study.study_id]
-            if isinstance(found, Failure):
-                keep(study, found)
-                continue
-            started = time.monotonic()
-            outcome: Report | Failure
-            if asker is None:
-                outcome, usage, spent = _write_plain(llm.obj, found, study), {}, time.monotonic() - started
-            else:
-                ask, meter = asker.for_study()
-                outcome = await _write_prompted(plan, found, study, ask)
-                usage, spent = meter.record(), time.monotonic() - started - meter.waited + meter.seconds
-            keep(study, outcome, **usage, encode_seconds=seconds, write_seconds=spent)
-
-    workers = [asyncio.create_task(worker()) for _ in range(getattr(llm.obj, "concurrency", 1))]
-    try:
-        await asyncio.gather(*workers)
-    finally:
-        for task in workers:
-            task.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
-        if hasattr(llm.obj, "aclose"):
-            await llm.obj.aclose()
-
-
-def _write_plain(writer: Writer, found: Findings, study: Study) -> Report | Failure:
-    try:
-        return writer.write(found, context(study, getattr(writer, "needs", ())))
-    except Exception as error:
-        return failing(error, "writer")
-
-
-async def _write_prompted(plan: Plan, found: Findings, study: Study, ask: Any) -> Report | Failure:
-    prompt, renderer = plan.parts["prompt"], plan.parts["renderer"]
-    shown = context(study, prompt.obj.needs)
-    try:
-        outcome: Report | Failure = await prompt.obj.write(found, renderer.obj.render(found, shown), shown, ask)
-        return outcome
-    except LLMError as error:
-        if error.fatal:
-            raise RunError(f"{plan.parts['llm'].spec}: {error} No report was made; the run can go on later.") from error
-        return Failure(error.kind, str(error))
-    except Exception as error:
-        return failing(error, "prompt")
 
 
 # --- score ------------------------------------------------------------------------------------------------------------
@@ -498,7 +233,7 @@ def _score_stage(
     findings: Mapping[str, Findings | Failure],
     reports: Mapping[str, Report | Failure],
     folder: RunFolder,
-    state: Progress,
+    state: State,
 ) -> list[Score]:
     """Score every metric under every protocol. Scores of other metrics of the same reports stay."""
     started = time.monotonic()
@@ -583,7 +318,7 @@ def _finish(
     records: Mapping[str, Record],
     scores: list[Score],
     folder: RunFolder,
-    state: Progress,
+    state: State,
 ) -> RunResult:
     """Write scores.json and the manifest's last form."""
     mine = [records[study.study_id] for study in plan.studies]

@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -200,15 +200,3 @@ def _finding(row: Mapping[Hashable, Any]) -> Finding:
 def slug(text: str) -> str:
     """A text as a file name: no separators, no leading dot, at most 80 characters."""
     return re.sub(r"[^A-Za-z0-9_+-]+", "-", text).strip("-.")[:80] or "run"
-
-
-def summaries(paths: Sequence[Path]) -> list[Path]:
-    """The scores.json files at or below some folders, sorted. Links are not followed."""
-    found = []
-    for path in paths:
-        if path.is_file():
-            found.append(path)
-        for folder, _, files in os.walk(path, followlinks=False):
-            if "scores.json" in files and not (Path(folder) / "scores.json").is_symlink():
-                found.append(Path(folder) / "scores.json")
-    return sorted(found)

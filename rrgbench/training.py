@@ -14,8 +14,8 @@ from rrgbench import parts, plugins, progress, provenance
 from rrgbench.cache import digest
 from rrgbench.config import TrainConfig, check
 from rrgbench.errors import UsageError
-from rrgbench.harness import study_digest
 from rrgbench.interfaces import TrainableEncoder
+from rrgbench.planning import study_digest
 from rrgbench.runs import slug
 from rrgbench.types import Checkpoint
 

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from rrgbench import harness, plugins
+from rrgbench import harness, planning, plugins
 from rrgbench.errors import RunError, UsageError
 from rrgbench.runs import RunResult
 from tests import misbehaving
@@ -282,7 +282,7 @@ def test_a_context_holds_what_was_asked_for_and_never_the_report(table: str) -> 
 
     study = next(iter(build(plugins.catalogue(), "dataset", table).obj.load(None)))
     assert study.sections and study.labels
-    shown = harness.context(study, ("images", "sections"))
+    shown = planning.context(study, ("images", "sections"))
     assert len(shown.images) == 1 and shown.labels is None
     assert not {"findings", "impression", "report"} & shown.sections.keys()
 

@@ -48,14 +48,14 @@ def run(
     embedded synthetic dataset is run with a small ViT and the template writer. The same command goes on where an
     earlier one stopped. `rrgbench list` shows the parts.
     """
-    from rrgbench import harness, plugins
+    from rrgbench import harness, planning, plugins
     from rrgbench.cli import output
     from rrgbench.config import RunConfig, load
 
     given = {key: value for key, value in locals().items() if key in RunConfig.model_fields}
     loaded = load(RunConfig, config, **given)
     if dry_run:
-        for plan in harness.plan(loaded, plugins.catalogue()):
+        for plan in planning.plan(loaded, plugins.catalogue()):
             _describe(plan)
         return
     results = harness.run(loaded).runs

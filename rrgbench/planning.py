@@ -1,0 +1,182 @@
+"""Plan a run: build its parts, read its studies, and refuse whatever can't work before anything is done."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+
+from rrgbench import governance, plugins, scoring
+from rrgbench.cache import digest
+from rrgbench.config import RunConfig
+from rrgbench.errors import UsageError
+from rrgbench.parts import Part, build
+from rrgbench.protocols import Protocol, protocol
+from rrgbench.specs import Spec
+from rrgbench.types import Context, Study
+
+_HIDDEN_SECTIONS = ("findings", "impression", "report")  # what a system is to write
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One system on one dataset, with every part built and every study known."""
+
+    config: RunConfig
+    parts: Mapping[str, Part]  # by kind; "dataset" and "system" always, the others where the system composes them
+    split: str | None
+    studies: tuple[Study, ...]
+    protocols: tuple[Protocol, ...]
+    metrics: tuple[Part, ...]
+    unavailable: Mapping[str, str]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def makers(self) -> dict[str, Part]:
+        """The parts that make the reports."""
+        return {kind: part for kind, part in self.parts.items() if kind != "dataset"}
+
+    @cached_property
+    def dataset_digest(self) -> str:
+        """A digest of all that is known of the evaluated studies, but for the pixels."""
+        return digest([[study_digest(s) for s in self.studies], self.parts["dataset"].obj.vocabulary.labels])
+
+    @cached_property
+    def run_id(self) -> str:
+        """What makes the reports, hashed: the parts' signatures, the studies and the seed."""
+        signatures = {kind: part.signature for kind, part in self.makers.items()}
+        return digest(signatures, self.parts["dataset"].signature, self.dataset_digest, self.config.seed)[:12]
+
+    @property
+    def label(self) -> str:
+        """The system's name on a page: vit+template, constant."""
+        if "encoder" not in self.parts:
+            return self.parts["system"].name
+        names = [self.parts[kind].name for kind in ("encoder", "prompt", "llm") if kind in self.parts]
+        return "+".join(names)
+
+    @property
+    def terms(self) -> str:
+        """Of the dataset."""
+        return str(self.parts["dataset"].obj.terms)
+
+
+def plan(config: RunConfig, catalogue: plugins.Catalogue) -> list[Plan]:
+    """Build every part of a configuration once, read the studies, and refuse what can't work."""
+    built: dict[tuple[str, ...], Part] = {}
+
+    def part(kind: str, spec: Spec, dataset: Spec) -> Part:
+        # An LLM is loaded once; what may learn from a dataset is built once a dataset.
+        key = (kind, str(spec)) if kind == "llm" else (kind, str(spec), str(dataset))
+        if key not in built:
+            built[key] = build(catalogue, kind, spec)
+        return built[key]
+
+    measured = measures(config, catalogue)
+    plans: dict[str, Plan] = {}
+    for specs in config.grid():
+        if "llm" in specs and not hasattr(part("llm", specs["llm"], specs["dataset"]).obj, "complete"):
+            specs.pop("prompt"), specs.pop("renderer")  # a Writer has no prompt
+        parts = {kind: part(kind, spec, specs["dataset"]) for kind, spec in specs.items()}
+        each = planned(config, parts, *measured)
+        plans.setdefault(each.run_id, each)
+    return list(plans.values())
+
+
+def measures(
+    config: RunConfig, catalogue: plugins.Catalogue
+) -> tuple[tuple[Protocol, ...], tuple[Part, ...], Mapping[str, str]]:
+    """Protocols, metrics, and the metrics that can't be used here with the reason."""
+    metrics, unavailable = scoring.choose(catalogue, config.metric)
+    return tuple(protocol(name) for name in dict.fromkeys(config.protocol)), tuple(metrics), unavailable
+
+
+def planned(
+    config: RunConfig,
+    parts: Mapping[str, Part],
+    protocols: tuple[Protocol, ...],
+    metrics: tuple[Part, ...],
+    unavailable: Mapping[str, str],
+) -> Plan:
+    """The plan for parts that are built: check what may leave the machine, read the studies, let parts learn."""
+    dataset = parts["dataset"]
+    governance.check_terms(dataset.obj.terms)
+    if "llm" in parts:
+        governance.check_host(
+            dataset.spec, dataset.obj.terms, parts["llm"].spec, getattr(parts["llm"].obj, "host", None)
+        )
+    split, studies = select(dataset, config.split, config.limit)
+    warnings = _prepare(parts, studies)
+    return Plan(config, parts, split, studies, protocols, metrics, unavailable, tuple(warnings))
+
+
+def select(dataset: Part, split: str | None, limit: int | None) -> tuple[str | None, tuple[Study, ...]]:
+    """The studies to evaluate: of ``test`` where nothing is asked and the dataset has splits."""
+    splits = dataset.obj.splits
+    if split is None:
+        split = "test" if "test" in splits else None
+    elif split not in splits:
+        there = f"It has: {', '.join(splits)}." if splits else "It has no splits; leave --split out."
+        raise UsageError(f"The dataset {dataset.spec} has no split {split!r}. {there}")
+    studies = tuple(itertools.islice(dataset.obj.load(split), limit))
+    if not studies:
+        raise UsageError(f"The dataset {dataset.spec} has no study in split {split!r}.")
+    ids = set()
+    for study in studies:
+        if study.study_id in ids:
+            raise UsageError(f"The dataset {dataset.spec} gives the study_id {study.study_id!r} twice.")
+        ids.add(study.study_id)
+    return split, studies
+
+
+def _prepare(parts: Mapping[str, Part], studies: Sequence[Study]) -> list[str]:
+    """Let parts learn from the training split, and encoders fit thresholds, never on an evaluated patient."""
+    dataset = parts["dataset"].obj
+    evaluated = {study.patient_id for study in studies}
+    leaks: set[str] = set()
+
+    def others(split: str) -> Iterator[Study]:
+        for study in dataset.load(split):
+            if study.patient_id in evaluated:
+                leaks.add(study.patient_id)
+            else:
+                yield study
+
+    train = "train" if "train" in dataset.splits else None
+    for kind in ("prompt", "system"):
+        if kind in parts and hasattr(parts[kind].obj, "prepare"):
+            extra = (parts["renderer"].obj,) if kind == "prompt" else ()
+            parts[kind].obj.prepare(list(others(train)) if train else [], *extra)
+    if "encoder" in parts and hasattr(parts["encoder"].obj, "calibrate"):
+        own = "validate" not in dataset.splits
+        parts["encoder"].obj.calibrate(list(studies) if own else list(others("validate")))
+    warnings = []
+    if leaks:
+        warnings.append(f"{len(leaks)} evaluated patients stand in another split too; nothing was learnt from theirs")
+    if "system" in parts and hasattr(parts["system"].obj, "check"):
+        warnings += parts["system"].obj.check({study.study_id for study in studies})
+    return warnings
+
+
+def context(study: Study, needs: Sequence[str]) -> Context:
+    """What a part with these needs may see of a study."""
+    known = ("images", "sections", "demographics", "prior", "labels")
+    if unknown := [need for need in needs if need not in known]:
+        raise UsageError(f"A part can't need {unknown[0]!r} of a study; it may need: {', '.join(known)}.")
+    shown = {name: text for name, text in study.sections.items() if name not in _HIDDEN_SECTIONS}
+    return Context(
+        study_id=study.study_id,
+        images=study.images if "images" in needs else (),
+        sections=shown if "sections" in needs else {},
+        demographics=study.demographics if "demographics" in needs else {},
+        prior=study.prior if "prior" in needs else None,
+        labels=study.labels if "labels" in needs else None,
+    )
+
+
+def study_digest(study: Study) -> str:
+    """All that the dataset says of a study, but for the pixels."""
+    labels = [asdict(finding) for finding in study.labels] if study.labels else None
+    images = [[image.image_id, image.view] for image in study.images]
+    return digest(study.study_id, study.patient_id, dict(study.sections), labels, images)

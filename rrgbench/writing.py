@@ -1,0 +1,109 @@
+"""Reports from studies or from their findings. Whatever goes wrong with one of them is that one's recorded failure."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rrgbench.asking import Asker
+from rrgbench.cache import Cache
+from rrgbench.encoding import failing
+from rrgbench.errors import LLMError, RunError
+from rrgbench.interfaces import System, Writer
+from rrgbench.parts import Part
+from rrgbench.planning import Plan, context
+from rrgbench.types import Failure, Findings, Report, Study
+
+MAX_REPORT_CHARACTERS = 100_000  # a hundred times a long report; what is longer is a fault, and would stall metrics
+
+
+def checked(outcome: Report | Failure) -> Report | Failure:
+    """A report that is none is a failure."""
+    if isinstance(outcome, Failure):
+        return outcome
+    text = outcome.text.encode("utf-8", "replace").decode()  # half a surrogate pair can't be written to a file
+    if not text.strip():
+        return Failure("empty", "the report is empty")
+    if len(text) > MAX_REPORT_CHARACTERS:
+        return Failure("too long", f"the report has {len(text):,} characters; {MAX_REPORT_CHARACTERS:,} are allowed")
+    return Report(text, outcome.sections, outcome.reasoning)
+
+
+def generate(system: Part, studies: Sequence[Study], keep: Any) -> None:
+    """Reports of a system that is one step. What it raises costs the study at which it was raised."""
+    part: System = system.obj
+    left = list(studies)
+    while left:
+        started = time.monotonic()
+        before = len(left)
+        try:
+            for outcome in itertools.islice(part.generate([context(s, part.needs) for s in left]), before):
+                keep(left.pop(0), outcome, write_seconds=time.monotonic() - started)
+                started = time.monotonic()
+            if left:
+                keep(left.pop(0), Failure("system", f"{system.name} gave no report for this study"))
+        except Exception as error:
+            keep(left.pop(0), failing(error, "system"), write_seconds=time.monotonic() - started)
+
+
+async def write(
+    plan: Plan,
+    findings: Mapping[str, tuple[Findings | Failure, float]],
+    studies: Sequence[Study],
+    cache: Cache,
+    keep: Any,
+) -> None:
+    """Reports from findings, as many at a time as the LLM takes."""
+    llm = plan.parts["llm"]
+    asker = None if "prompt" not in plan.parts else Asker(llm, cache, plan.config.timeout)
+    queue = iter(studies)
+
+    async def worker() -> None:
+        for study in queue:
+            found, seconds = findings[study.study_id]
+            if isinstance(found, Failure):
+                keep(study, found)
+                continue
+            started = time.monotonic()
+            outcome: Report | Failure
+            if asker is None:
+                outcome, usage, spent = _write_plain(llm.obj, found, study), {}, time.monotonic() - started
+            else:
+                ask, meter = asker.for_study()
+                outcome = await _write_prompted(plan, found, study, ask)
+                usage, spent = meter.record(), time.monotonic() - started - meter.waited + meter.seconds
+            keep(study, outcome, **usage, encode_seconds=seconds, write_seconds=spent)
+
+    workers = [asyncio.create_task(worker()) for _ in range(getattr(llm.obj, "concurrency", 1))]
+    try:
+        await asyncio.gather(*workers)
+    finally:
+        for task in workers:
+            task.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+        if hasattr(llm.obj, "aclose"):
+            await llm.obj.aclose()
+
+
+def _write_plain(writer: Writer, found: Findings, study: Study) -> Report | Failure:
+    try:
+        return writer.write(found, context(study, getattr(writer, "needs", ())))
+    except Exception as error:
+        return failing(error, "writer")
+
+
+async def _write_prompted(plan: Plan, found: Findings, study: Study, ask: Any) -> Report | Failure:
+    prompt, renderer = plan.parts["prompt"], plan.parts["renderer"]
+    shown = context(study, prompt.obj.needs)
+    try:
+        outcome: Report | Failure = await prompt.obj.write(found, renderer.obj.render(found, shown), shown, ask)
+        return outcome
+    except LLMError as error:
+        if error.fatal:
+            raise RunError(f"{plan.parts['llm'].spec}: {error} No report was made; the run can go on later.") from error
+        return Failure(error.kind, str(error))
+    except Exception as error:
+        return failing(error, "prompt")
