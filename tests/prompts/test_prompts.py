@@ -97,7 +97,9 @@ class TestOneCall:
         assert result.text == "Small left pleural effusion. Effusion."
 
     def test_reads_a_report_through_chatter_fences_and_bold_type(self, name: str) -> None:
-        chatty = "Sure, here is the report:\n```\n**FINDINGS:** Effusion.\n**IMPRESSION:** Effusion.\n```\nNote: no doctor."
+        chatty = (
+            "Sure, here is the report:\n```\n**FINDINGS:** Effusion.\n**IMPRESSION:** Effusion.\n```\nNote: no doctor."
+        )
         assert report(ONE_CALL[name](), Model(reply_for(name, chatty))).text == "Effusion. Effusion."
 
     def test_a_reply_without_headings_is_the_report(self, name: str) -> None:
@@ -105,7 +107,9 @@ class TestOneCall:
         assert result.text == "There is an effusion. The heart is normal."
         assert result.sections == {}
 
-    @pytest.mark.parametrize(("target", "text"), [("findings", "Small left pleural effusion."), ("impression", "Effusion.")])
+    @pytest.mark.parametrize(
+        ("target", "text"), [("findings", "Small left pleural effusion."), ("impression", "Effusion.")]
+    )
     def test_one_section_alone_can_be_asked_for(self, name: str, target: Any, text: str) -> None:
         model = Model(reply_for(name, REPLY))
         result = report(ONE_CALL[name](target=target), model)
@@ -160,7 +164,9 @@ class TestZeroShot:
             "- Invent no measurements, dates, devices, causes or recommendations.\n"
             '- Reply with the report in two sections, "FINDINGS:" and "IMPRESSION:", in plain text, and nothing else.'
         )
-        assert user.content.startswith("Findings:\nThere is a pleural effusion. There is no pneumothorax. Not assessed: ")
+        assert user.content.startswith(
+            "Findings:\nThere is a pleural effusion. There is no pneumothorax. Not assessed: "
+        )
 
     def test_what_a_reasoning_model_thinks_is_kept_beside_the_report(self) -> None:
         result = report(ZeroShot(), Model(f"<think>\nFINDINGS: draft\n</think>\n{REPLY}"))
@@ -203,7 +209,9 @@ class TestICIL:
     def test_exemplars_are_of_different_patients_and_show_different_labels(self) -> None:
         model = Model(REPLY)
         report(icil(k=5), model)
-        numbers = [int(m.content.split("\n")[0].split()[-1].rstrip(".")) for m in model.asked[0] if m.role == "assistant"]
+        numbers = [
+            int(m.content.split("\n")[0].split()[-1].rstrip(".")) for m in model.asked[0] if m.role == "assistant"
+        ]
         studies = training()
         assert len({studies[i].patient_id for i in numbers}) == 5
         shown = [studies[i].labels for i in numbers]
@@ -225,7 +233,9 @@ class TestICIL:
         ]
         with pytest.raises(UsageError, match="has 0 with labels and a reference findings and impression"):
             icil(poor)
-        whole = Study("d", "p-d", sections={"report": "FINDINGS: F.\nIMPRESSION: I."}, labels=findings(Edema=Status.ABSENT))
+        whole = Study(
+            "d", "p-d", sections={"report": "FINDINGS: F.\nIMPRESSION: I."}, labels=findings(Edema=Status.ABSENT)
+        )
         model = Model(REPLY)
         report(icil([*poor, whole], k=1), model)
         assert model.asked[0][2].content == "FINDINGS: F.\nIMPRESSION: I."
@@ -266,7 +276,10 @@ class TestStepwise:
         assert "effusion" not in result.text
 
     def test_only_the_first_sentence_of_a_reply_is_kept(self) -> None:
-        replies = ('Sure! "A 1.5 cm nodule is seen." It may be cancer.', "**Cardiomegaly may be seen**\n\nNote: no doctor.")
+        replies = (
+            'Sure! "A 1.5 cm nodule is seen." It may be cancer.',
+            "**Cardiomegaly may be seen**\n\nNote: no doctor.",
+        )
         result = report(Stepwise(target="findings"), Model(*replies), self.FOUND)
         assert result.text == "A 1.5 cm nodule is seen. There is no pneumothorax. Cardiomegaly may be seen."
 
@@ -276,7 +289,9 @@ class TestStepwise:
         assert model.asked == []
         assert result.sections["impression"] == "No acute cardiopulmonary abnormality."
 
-    @pytest.mark.parametrize(("reply", "kind"), [("", "empty"), ("\n```\n```", "empty"), ("I cannot do that.", "refused")])
+    @pytest.mark.parametrize(
+        ("reply", "kind"), [("", "empty"), ("\n```\n```", "empty"), ("I cannot do that.", "refused")]
+    )
     def test_a_finding_without_a_sentence_fails_the_report_and_is_named(self, reply: str, kind: str) -> None:
         result = write(Stepwise(), Model(reply), self.FOUND)
         assert isinstance(result, Failure)
