@@ -1,4 +1,4 @@
-"""What tests share: where the real data is, a table of small radiographs, and running the command line."""
+"""What tests share: a table of small radiographs, and running the command line."""
 
 from __future__ import annotations
 
@@ -14,15 +14,6 @@ from typing import Any
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-
-
-@pytest.fixture(scope="session")
-def shared() -> Path:
-    """The folder of real radiographs and reports; a test that needs it is skipped where it is absent."""
-    folder = Path(os.environ.get("RRGBENCH_SHARED", REPOSITORY.parent / "shared")) / "data"
-    if not folder.is_dir():
-        pytest.skip(f"the real data is not here: set RRGBENCH_SHARED (looked in {folder})")
-    return folder
 
 
 @dataclass(frozen=True)

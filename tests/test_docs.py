@@ -33,5 +33,6 @@ def test_commands_shown_exist(page: Path) -> None:
     from rrgbench.cli import app
 
     commands = get_command(app).commands  # type: ignore[attr-defined]
-    for command in re.findall(r"^(?:\$ )?rrgbench ([a-z]+)", page.read_text(), re.MULTILINE):
-        assert command in commands
+    for block in re.findall(r"```console\n(.*?)```", page.read_text(), re.DOTALL):
+        for command in re.findall(r"^rrgbench ([a-z]+)", block, re.MULTILINE):
+            assert command in commands

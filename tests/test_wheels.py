@@ -112,7 +112,18 @@ def test_run_uses_all_four_of_its_parts(third: Callable[..., Done], table: str) 
 def test_kill_9_in_the_middle_costs_nothing(
     third: Callable[..., Done], installed: Path, tmp_path: Path, table: str
 ) -> None:
-    command = ["run", "--dataset", table, "--encoder", "oracle", "--llm", "parrot:delay=0.4", "--out"]
+    command = [
+        "run",
+        "--dataset",
+        table,
+        "--encoder",
+        "oracle",
+        "--llm",
+        "parrot:delay=0.4",
+        "--metric",
+        "rulelabel",
+        "--out",
+    ]
     process = subprocess.Popen(
         [sys.executable, "-m", "rrgbench", *command, tmp_path / "killed"],
         env={**os.environ, "PYTHONPATH": str(installed)},

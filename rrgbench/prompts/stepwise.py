@@ -1,8 +1,9 @@
 """``stepwise``: one call a finding. What small models follow; a whole report at once is too much for them.
 
 The wording was chosen on SmolLM2-135M-Instruct (Q4_1, temperature 0), 60 random findings with their side and severity
-and ``rulelabel`` as the judge: 59 sentences said the finding, its side and no other. Exemplars that end in a possible
-finding, name no plural, or begin with "There may be" gave 6 to 52 of 60; an instruction without exemplars, half.
+and ``rulelabel`` as the judge: 59 sentences said the finding, its status, its side and nothing else. The same with two
+exemplars, or with no plural among them, gave 52. In smaller trials, exemplars with "There may be" gave 6 of 18, a plain
+completion 9 of 18, and "Write this finding as one sentence" without exemplars 9 of 18.
 """
 
 from __future__ import annotations

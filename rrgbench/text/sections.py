@@ -47,7 +47,7 @@ _RULE = re.compile(r"^[ \t]*(?:[-*_=][ \t]*){3,}$", re.MULTILINE)
 # What chat models write around a report: the line that announces it, and what follows it.
 _GREETING = re.compile(
     r"\A\s*(?:(?:sure|certainly|of course|okay|ok|absolutely)\b[^\n]*?[!.:,](?=\s)[ \t]*)?"
-    r"(?:(?:here(?:'s| is| are)|below is|the following is|based on)\b[^\n]*:[ \t]*(?:\n|\Z)|(?=\n))?",
+    r"(?:(?:here(?:'s| is| are| it is| you go)|below is|the following is|based on)\b[^\n]*:[ \t]*(?:\n|\Z)|(?=\n))?",
     re.IGNORECASE,
 )
 _POSTSCRIPT = re.compile(

@@ -19,7 +19,8 @@ from rrgbench.labelers.rules import RuleLabeler
 from rrgbench.labels import CHEXPERT, NO_FINDING, SUPPORT_DEVICES
 from rrgbench.types import Status
 
-SHORT = dict(zip("NF ECM CM LO LL ED CON PN AT PTX PE PO FX SD".split(), CHEXPERT.labels, strict=True))
+ABBREVIATIONS = ("NF", "ECM", "CM", "LO", "LL", "ED", "CON", "PN", "AT", "PTX", "PE", "PO", "FX", "SD")
+SHORT = dict(zip(ABBREVIATIONS, CHEXPERT.labels, strict=True))
 SIGN = {Status.PRESENT: "+", Status.ABSENT: "-", Status.UNCERTAIN: "?"}
 
 

@@ -36,8 +36,9 @@ def read(report: Report) -> dict[str, Status]:
 def test_a_normal_study_gives_a_normal_report() -> None:
     report = write(all_but(A))
     assert report.sections["findings"] == (
-        "There is no support device. The lungs are clear. There is no lung lesion, pulmonary edema, focal consolidation, "
-        "pneumonia, or atelectasis. There is no pneumothorax, pleural effusion, or pleural thickening. "
+        "There is no support device. The lungs are clear. There is no lung lesion, pulmonary edema, "
+        "focal consolidation, pneumonia, or atelectasis. "
+        "There is no pneumothorax, pleural effusion, or pleural thickening. "
         "Heart size and mediastinal contours are normal. There is no fracture."
     )
     assert report.sections["impression"] == "No acute cardiopulmonary abnormality."

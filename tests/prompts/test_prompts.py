@@ -157,8 +157,8 @@ class TestZeroShot:
         assert (system.role, user.role) == ("system", "user")
         assert system.content == (
             "You are a radiologist who writes reports of chest radiographs from a list of findings.\n"
-            "- Use the given findings and nothing else. State each present finding with its side and severity, hedge each "
-            "uncertain one, and deny each absent one.\n"
+            "- Use the given findings and nothing else. State each present finding with its side and severity, "
+            "hedge each uncertain one, and deny each absent one.\n"
             "- Say nothing of what is not listed or was not assessed.\n"
             '- There is no earlier study: do not write "new", "unchanged", "improved" or "worsened".\n'
             "- Invent no measurements, dates, devices, causes or recommendations.\n"

@@ -54,8 +54,8 @@ class TestSentences:
         assert Sentences().render(EXAMPLE, HERE) == (
             "There may be a small left pleural effusion. There is mild cardiomegaly. "
             "There is no pulmonary edema or consolidation. There is no pneumothorax. "
-            "Not assessed: mediastinal widening, lung opacity, lung lesion, pneumonia, atelectasis, pleural thickening, "
-            "fracture, support device."
+            "Not assessed: mediastinal widening, lung opacity, lung lesion, pneumonia, atelectasis, "
+            "pleural thickening, fracture, support device."
         )
 
     def test_gives_probabilities_on_request(self) -> None:

@@ -19,7 +19,7 @@ LAYOUTS = {
     "numbered": "1. Findings: The heart is large.\n2. Impression: Cardiomegaly.",
     "windows": "FINDINGS: The heart is large.\r\nIMPRESSION: Cardiomegaly.\r\n",
     "other words": "Report:\nThe heart is large.\nConclusion:\nCardiomegaly.",
-    "chatter": "Sure! Here is the report:\n\nFINDINGS: The heart is large.\nIMPRESSION: Cardiomegaly.\n\nNote: I am no doctor.",
+    "chatter": "Sure! Here it is:\n\nFINDINGS: The heart is large.\nIMPRESSION: Cardiomegaly.\n\nNote: no doctor.",
     "signature": "FINDINGS: The heart is large.\nIMPRESSION: Cardiomegaly.\n\nRadiologist: [Your Name]\nDate: today",
     "offer": "FINDINGS: The heart is large.\nIMPRESSION: Cardiomegaly.\n\nLet me know if you need more!",
     "rule": "FINDINGS: The heart is large.\n\n---\n\nIMPRESSION: Cardiomegaly.",
