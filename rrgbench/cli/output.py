@@ -33,9 +33,10 @@ HEADLINES = (
 
 
 def table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> None:
-    """Print columns, aligned."""
-    widths = [max(len(row[at]) for row in (header, *rows)) for at in range(len(header))]
-    for row in (header, ["-" * width for width in widths], *rows):
+    """Print columns, aligned; the last one as long as it is."""
+    widths = [max(len(row[at]) for row in (header, *rows)) for at in range(len(header) - 1)] + [0]
+    rule = ["-" * max(width, len(name)) for width, name in zip(widths, header, strict=True)]
+    for row in (header, rule, *rows):
         typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
@@ -56,7 +57,7 @@ def results(runs: Sequence[RunResult], everything: bool) -> None:
         scores = [score for score in summary["scores"] if everything or score["metric"] in HEADLINES]
         nulls = [s for s in summary["scores"] if s["value"] is None and s["metric"] not in HEADLINES and s["n"] == 0]
         shown = sorted(scores, key=_rank) + ([] if everything else nulls)
-        table([_row(score) for score in shown], ("score", "value", "95 % interval", "n", "protocol"))
+        table([_row(score) for score in shown], ("score", "value", "n", "protocol", "95 % interval"))
         _notes(run, len(summary["scores"]) - len(shown))
 
 
@@ -67,9 +68,9 @@ def _rank(score: Mapping[str, Any]) -> tuple[str, int]:
 
 def _row(score: Mapping[str, Any]) -> tuple[str, ...]:
     if score["value"] is None:
-        return score["metric"], "n/a", score["reason"], str(score["n"]), score["protocol"]
+        return score["metric"], "n/a", str(score["n"]), score["protocol"], score["reason"]
     interval = "[{:.3f}, {:.3f}]".format(*score["ci"]) if score["ci"] else "none"
-    return score["metric"], f"{score['value']:.3f}", interval, str(score["n"]), score["protocol"]
+    return score["metric"], f"{score['value']:.3f}", str(score["n"]), score["protocol"], interval
 
 
 def _notes(run: RunResult, hidden: int) -> None:
