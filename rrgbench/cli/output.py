@@ -46,19 +46,23 @@ def as_json(value: Any) -> None:
     sys.stdout.write("\n")
 
 
-def results(runs: Sequence[RunResult], everything: bool) -> None:
-    """Print each run's scores: the headlines, or all of them."""
+def results(runs: Sequence[RunResult]) -> None:
+    """Print each run's headline scores, and all scores of a metric that has none among the headlines."""
     for run in runs:
         summary = run.summary
         mark = " (synthetic)" if summary["synthetic"] else ""
         typer.echo(f"\n{summary['system']} on {summary['dataset']}{mark}, n = {summary['n']}")
         for note in summary["baseline_notes"]:
             typer.echo(f"baseline: {note}")
-        scores = [score for score in summary["scores"] if everything or score["metric"] in HEADLINES]
-        nulls = [s for s in summary["scores"] if s["value"] is None and s["metric"] not in HEADLINES and s["n"] == 0]
-        shown = sorted(scores, key=_rank) + ([] if everything else nulls)
-        table([_row(score) for score in shown], ("score", "value", "n", "protocol", "95 % interval"))
+        headed = {_family(score) for score in summary["scores"] if score["metric"] in HEADLINES}
+        shown = [s for s in summary["scores"] if s["metric"] in HEADLINES or _family(s) not in headed]
+        table([_row(score) for score in sorted(shown, key=_rank)], ("score", "value", "n", "protocol", "95 % interval"))
         _notes(run, len(summary["scores"]) - len(shown))
+
+
+def _family(score: Mapping[str, Any]) -> str:
+    """The metric that a score comes from."""
+    return str(score["signature"]).split("|")[0]
 
 
 def _rank(score: Mapping[str, Any]) -> tuple[str, int]:

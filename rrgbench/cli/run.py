@@ -63,7 +63,7 @@ def run(
         summaries = [result.summary for result in results]
         output.as_json(summaries[0] if len(summaries) == 1 else summaries)
     else:
-        output.results(results, everything=bool(loaded.metric))
+        output.results(results)
         typer.echo(f"\ncompare systems: rrgbench leaderboard build {loaded.out}")
     _exit(results)
 
@@ -98,7 +98,7 @@ def score(
     if json:
         output.as_json(result.summary)
     else:
-        output.results([result], everything=bool(metric))
+        output.results([result])
     _exit([result])
 
 
