@@ -68,11 +68,10 @@ class Classification:
             areas["auroc"][label] = stats.auroc(y, p, drawn)
             areas["ap"][label] = stats.average_precision(y, p, drawn)
         for name, by_label in areas.items():
-            out[f"{name}_macro"] = _mean_of_defined(list(by_label.values()), len(w))
+            out[f"{name}_macro"] = counts.mean_of_defined(np.array(list(by_label.values())).T)
         tp, fp, fn = counts.counts(truth, called, w)
         for suffix, at_labels in label_sets.averaged(labels).items():
-            picked = (tp[:, at_labels], fp[:, at_labels], fn[:, at_labels])
-            out |= counts.averages("classification", suffix, *picked)
+            out |= counts.averages("classification", suffix, truth[:, at_labels], called[:, at_labels], w)
         for at, label in enumerate(labels):
             out[f"auroc_{label}"] = areas["auroc"][label]
             out[f"ap_{label}"] = areas["ap"][label]
@@ -112,10 +111,3 @@ def _called(findings: Findings, label: str) -> float:
 def _probability(findings: Findings, label: str) -> float:
     finding = findings.by_label.get(label)
     return finding.probability if finding and finding.probability is not None else math.nan
-
-
-def _mean_of_defined(values: Sequence[stats.Array], resamples: int) -> stats.Array:
-    """The mean over the labels for which it is defined; NaN where it is for none."""
-    stacked = np.array(values).reshape(len(values), resamples)
-    known = ~np.isnan(stacked)
-    return stats.divide(np.where(known, stacked, 0.0).sum(axis=0), known.sum(axis=0))

@@ -82,10 +82,10 @@ class ClinicalF1:
         by_label: dict[str, stats.Array] = {}
         for policy, positive in _POLICIES.items():
             truth, called = (_positive(rows[[f"{s}_{x}" for x in labels]], positive) for s in ("reference", "report"))
-            tp, fp, fn = counts.counts(truth, called, w)
             for suffix, at in label_sets.averaged(labels).items():
-                out |= counts.averages(self._name, suffix + policy, tp[:, at], fp[:, at], fn[:, at])
+                out |= counts.averages(self._name, suffix + policy, truth[:, at], called[:, at], w)
             if not policy:
+                tp, fp, fn = counts.counts(truth, called, w)
                 by_label = {
                     f"{self._name}_f1_{label}": counts.f1(tp[:, i], fp[:, i], fn[:, i])
                     for i, label in enumerate(labels)

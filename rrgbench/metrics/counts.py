@@ -21,17 +21,33 @@ def counts(truth: Array, called: Array, weights: Array) -> tuple[Array, Array, A
     return weights @ (t * c), weights @ ((1 - t) * c * known), weights @ (t * (1 - c) * known)
 
 
-def averages(prefix: str, suffix: str, tp: Array, fp: Array, fn: Array) -> dict[str, Array]:
-    """``<prefix>_{micro,macro}_{precision,recall,f1}_<suffix>`` from counts of shape (resamples, labels).
+def averages(prefix: str, suffix: str, truth: Array, called: Array, weights: Array) -> dict[str, Array]:
+    """``<prefix>_{micro,macro}_{precision,recall,f1}_<suffix>`` of the matrices of ``counts``.
 
     As scikit-learn's: micro pools the counts, macro is the plain mean over the labels, and 0/0 is 0. Higher is better.
+    Where a label is 0/0 in a resample and not in the data it is left out of that resample's mean: it is the drawing
+    that lacks its positives, and a 0 there would widen the interval of a perfect system.
     """
-    pooled = [x.sum(axis=1, keepdims=True) for x in (tp, fp, fn)]
+    resampled, whole = counts(truth, called, weights), counts(truth, called, np.ones((1, len(truth))))
     out: dict[str, Array] = {}
-    for name, (a, b, c) in {"micro": pooled, "macro": [tp, fp, fn]}.items():
-        values = {"precision": divide(a, a + b, 0.0), "recall": divide(a, a + c, 0.0), "f1": f1(a, b, c, 0.0)}
-        out |= {f"{prefix}_{name}_{key}_{suffix}": value.mean(axis=1) for key, value in values.items()}
+    for name in ("micro", "macro"):
+        (tp, fp, fn), (tp1, fp1, fn1) = (
+            [x.sum(axis=1, keepdims=True) if name == "micro" else x for x in of] for of in (resampled, whole)
+        )
+        for key, top, bottom, ever in (
+            ("precision", tp, tp + fp, tp1 + fp1),
+            ("recall", tp, tp + fn, tp1 + fn1),
+            ("f1", 2 * tp, 2 * tp + fp + fn, 2 * tp1 + fp1 + fn1),
+        ):
+            value = np.where(ever == 0, 0.0, divide(top, bottom))
+            out[f"{prefix}_{name}_{key}_{suffix}"] = mean_of_defined(value)
     return out
+
+
+def mean_of_defined(values: Array) -> Array:
+    """The mean over the labels (columns) for which a resample (row) is defined; NaN where it is for none."""
+    known = ~np.isnan(values)
+    return divide(np.where(known, values, 0.0).sum(axis=1), known.sum(axis=1))
 
 
 def f1(tp: Array, fp: Array, fn: Array, empty: float = np.nan) -> Array:

@@ -111,3 +111,22 @@ def test_a_perfect_encoder_reaches_one_and_chance_one_half() -> None:
     truth = rng.random(4000) < 0.5
     assert stats.auroc(truth, truth.astype(float))[0] == 1.0
     assert stats.auroc(truth, rng.random(4000))[0] == pytest.approx(0.5, abs=0.03)
+
+
+def test_a_resample_without_a_label_s_positives_does_not_widen_a_perfect_system_s_interval() -> None:
+    cases, truth, _ = random_cases(3, 30)
+    perfect = [
+        case(
+            i,
+            {f.label: f.status for f in c.study.labels or ()},
+            {x: float(y) for x, y in zip(CHEXPERT.labels, row, strict=True)},
+        )
+        for i, (c, row) in enumerate(zip(cases, truth, strict=True))
+    ]
+    metric = Classification()
+    rows = metric.rows(perfect)
+    weights = stats.patient_weights([f"p{i}" for i in range(30)], 200, 0)
+    weights[0] = 0.0
+    weights[0, 0] = 30.0  # one study alone: most labels have no positive here
+    macro = metric.reduce(rows, weights)["classification_macro_f1_14"]
+    assert np.asarray(macro).min() == 1.0

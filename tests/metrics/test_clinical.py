@@ -76,13 +76,13 @@ def test_weights_are_repeated_rows(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     metric = ClinicalF1(
         RuleLabeler(),
-        write(tmp_path / "a.csv", rng.choice(CELLS, (20, 14))),
-        write(tmp_path / "b.csv", rng.choice(CELLS, (20, 14))),
+        write(tmp_path / "a.csv", rng.choice(CELLS, (200, 14))),
+        write(tmp_path / "b.csv", rng.choice(CELLS, (200, 14))),
     )
-    rows = metric.rows([case(f"s{i}", "any", None) for i in range(20)])
-    times = rng.integers(0, 3, 20)
+    rows = metric.rows([case(f"s{i}", "any", None) for i in range(200)])
+    times = rng.integers(0, 3, 200)
     weighted = metric.reduce(rows, times[None].astype(float))
-    for name, value in metric.reduce(rows.iloc[np.repeat(np.arange(20), times)]).items():
+    for name, value in metric.reduce(rows.iloc[np.repeat(np.arange(200), times)]).items():
         np.testing.assert_allclose(weighted[name][0], value, equal_nan=True)
 
 
