@@ -73,6 +73,7 @@ class CountingEncoder:
         for context in contexts:
             if context.study_id in self._fail:
                 raise RuntimeError(f"can't look at {context.study_id}")
+            context.images[0].read()
         type(self).calls += [context.study_id for context in contexts]
         return [Findings(CHEXPERT, {"Cardiomegaly": Finding("Cardiomegaly", Status.PRESENT, 0.9)}) for _ in contexts]
 
