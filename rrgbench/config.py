@@ -76,7 +76,6 @@ class TrainConfig(BaseModel):
     dataset: Annotated[Spec, BeforeValidator(Spec.of), PlainSerializer(str)] = Spec("phantom")
     recipe: dict[str, Any] = {}
     out: Path = Path("models")
-    seed: int = 0
 
 
 Config = TypeVar("Config", bound=BaseModel)

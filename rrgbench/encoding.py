@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 from rrgbench.cache import Cache, digest
-from rrgbench.errors import ImageError
+from rrgbench.errors import ImageError, UsageError
 from rrgbench.labels import VOCABULARIES
 from rrgbench.parts import Part
 from rrgbench.types import Box, Context, Failure, Finding, Findings, Status, Vocabulary
@@ -68,6 +68,8 @@ def _one_batch(encoder: Part, batch: list[Context]) -> list[Findings | Failure]:
         if len(found) != len(batch):
             raise ValueError(f"the encoder gave {len(found)} findings for {len(batch)} studies")
         return found
+    except UsageError:
+        raise  # the encoder can't work as it was asked for: no study's fault
     except Exception as error:
         if len(batch) == 1:
             return [failing(error, "encoder")]

@@ -65,7 +65,11 @@ class Encoder(Protocol):
 
 @runtime_checkable
 class TrainableEncoder(Encoder, Protocol):
-    """An encoder with ``fit``. The keyword arguments after ``folder`` are the recipe, typed like options."""
+    """An encoder with ``fit``. The keyword arguments after ``folder`` are the recipe, typed like options.
+
+    Two of them the core gives: ``provenance`` (what the checkpoint should say of the data and the recipe) and ``log``,
+    to be called with a mapping of figures as training goes on.
+    """
 
     def fit(self, train: Iterable[Study], validate: Iterable[Study], folder: Path, **recipe: Any) -> Checkpoint:
         """Train on ``train``, choose epoch and thresholds on ``validate``, write a checkpoint under ``folder``."""

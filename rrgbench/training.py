@@ -19,7 +19,7 @@ from rrgbench.planning import study_digest
 from rrgbench.runs import slug
 from rrgbench.types import Checkpoint
 
-_GIVEN = ("train", "validate", "folder", "provenance")  # what the core passes to fit; the rest is the recipe
+_GIVEN = ("train", "validate", "folder", "provenance", "log")  # what the core passes to fit; the rest is the recipe
 
 
 @dataclass(frozen=True)
@@ -54,23 +54,29 @@ def train(config: TrainConfig | Mapping[str, Any]) -> Trained:
         "terms": dataset.obj.terms,
         "synthetic": bool(getattr(dataset.obj, "synthetic", False)),
         "recipe": config.recipe,
-        "seed": config.seed,
         "studies": {"train": len(train), "validate": len(validate)},
         "versions": provenance.versions({encoder.distribution, dataset.distribution}),
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
-    folder = (
-        config.out
-        / slug(dataset.name)
-        / f"{slug(encoder.name)}-{digest(encoder.signature, record['recipe'], config.seed)[:12]}"
-    )
+    name = f"{slug(encoder.name)}-{digest(encoder.spec, record['dataset_digest'], config.recipe)[:12]}"
+    folder = config.out / slug(dataset.name) / name
     folder.mkdir(parents=True, exist_ok=True)
     progress.say(f"train {encoder.spec} on {dataset.spec} ({len(train)} studies) in {folder}")
     started = time.monotonic()
-    checkpoint = encoder.obj.fit(train, validate, folder, **recipe, provenance=record)
-    record |= {"seconds": round(time.monotonic() - started, 1), **asdict(checkpoint)}
+    checkpoint = encoder.obj.fit(train, validate, folder, **recipe, provenance=record, log=_say)
+    record |= {
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "seconds": round(time.monotonic() - started, 1),
+        **asdict(checkpoint),
+    }
     (folder / "training.json").write_text(json.dumps(record, indent=2, default=str) + "\n", encoding="utf-8")
     return Trained(folder, checkpoint, record)
+
+
+def _say(event: Mapping[str, Any]) -> None:
+    """The first few figures of what the encoder logs: the rest is in its history."""
+    shown = {key: value for key, value in event.items() if isinstance(value, (str, int, float))}
+    words = [f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in list(shown.items())[:5]]
+    progress.say(", ".join(words))
 
 
 def _recipe(encoder: parts.Part, given: Mapping[str, Any]) -> dict[str, Any]:

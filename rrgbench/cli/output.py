@@ -31,6 +31,10 @@ HEADLINES = (
     "auroc_pneumothorax",
 )
 
+# The columns of a grid, as far as there are any; else the first few of what there is.
+GRID = ("rulelabel_micro_f1_14", "rulelabel_micro_f1_all", "bleu_4", "rouge_l", "cider", "auroc_macro")
+MOST = 5
+
 
 def table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> None:
     """Print columns, aligned; the last one as long as it is."""
@@ -47,17 +51,53 @@ def as_json(value: Any) -> None:
 
 
 def results(runs: Sequence[RunResult]) -> None:
-    """Print each run's headline scores, and all scores of a metric that has none among the headlines."""
+    """Print one run in full; of a grid a line a system."""
+    if len(runs) == 1:
+        _one(runs[0])
+    else:
+        _grid(runs)
     for run in runs:
-        summary = run.summary
-        mark = " (synthetic)" if summary["synthetic"] else ""
-        typer.echo(f"\n{summary['system']} on {summary['dataset']}{mark}, n = {summary['n']}")
-        for note in summary["baseline_notes"]:
-            typer.echo(f"baseline: {note}")
-        headed = {_family(score) for score in summary["scores"] if score["metric"] in HEADLINES}
-        shown = [s for s in summary["scores"] if s["metric"] in HEADLINES or _family(s) not in headed]
-        table([_row(score) for score in sorted(shown, key=_rank)], ("score", "value", "n", "protocol", "95 % interval"))
-        _notes(run, len(summary["scores"]) - len(shown))
+        _notes(run)
+
+
+def _one(run: RunResult) -> None:
+    """The headline scores, and all scores of a metric that has none among the headlines."""
+    typer.echo(f"\n{run.summary['system']} on {_dataset(run)}")
+    for note in run.summary["baseline_notes"]:
+        typer.echo(f"baseline: {note}")
+    scores = run.summary["scores"]
+    headed = {_family(score) for score in scores if score["metric"] in HEADLINES}
+    shown = [s for s in scores if s["metric"] in HEADLINES or _family(s) not in headed]
+    table([_row(score) for score in sorted(shown, key=_rank)], ("score", "value", "n", "protocol", "95 % interval"))
+    if run.folder:
+        typer.echo(f"{len(scores) - len(shown)} more scores in {run.folder / 'scores.json'}")
+
+
+def _grid(runs: Sequence[RunResult]) -> None:
+    """A line a system under each dataset and protocol; the leaderboard page has the rest."""
+    for dataset in dict.fromkeys(_dataset(run) for run in runs):
+        mine = [run for run in runs if _dataset(run) == dataset]
+        for protocol in dict.fromkeys(score["protocol"] for run in mine for score in run.summary["scores"]):
+            found = [{s["metric"]: s for s in run.summary["scores"] if s["protocol"] == protocol} for run in mine]
+            names = [name for name in GRID if any(name in scores for scores in found)]
+            names = names or list(dict.fromkeys(name for scores in found for name in scores))[:MOST]
+            typer.echo(f"\n{dataset}, {protocol}: values with 95 % intervals; * marks a baseline")
+            rows = [
+                (run.summary["system"] + ("*" if run.summary["baseline"] else ""), *(_cell(s.get(n)) for n in names))
+                for run, s in zip(mine, found, strict=True)
+            ]
+            table(rows, ("system", *names))
+
+
+def _dataset(run: RunResult) -> str:
+    mark = " (synthetic)" if run.summary["synthetic"] else ""
+    return f"{run.summary['dataset']}{mark}, n = {run.summary['n']}"
+
+
+def _cell(score: Mapping[str, Any] | None) -> str:
+    if score is None or score["value"] is None:
+        return "n/a" if score else "-"
+    return f"{score['value']:.3f}" + (" [{:.2f}, {:.2f}]".format(*score["ci"]) if score["ci"] else "")
 
 
 def _family(score: Mapping[str, Any]) -> str:
@@ -77,18 +117,16 @@ def _row(score: Mapping[str, Any]) -> tuple[str, ...]:
     return score["metric"], f"{score['value']:.3f}", str(score["n"]), score["protocol"], interval
 
 
-def _notes(run: RunResult, hidden: int) -> None:
+def _notes(run: RunResult) -> None:
     summary = run.summary
     for warning in run.manifest["warnings"]:
-        typer.echo(f"warning: {warning}", err=True)
+        typer.echo(f"warning: {summary['system']}: {warning}", err=True)
     if summary["failures"]:
         kinds = ", ".join(f"{count} {kind}" for kind, count in summary["failures"].items())
         total = sum(summary["failures"].values())
-        where = f" See reports.jsonl in {run.folder}." if run.folder else ""
+        where = f" See {run.folder / 'reports.jsonl'}." if run.folder else ""
         typer.echo(
-            f"{total} of {summary['n']} reports could not be made ({kinds}); the same command tries them again.{where}",
+            f"{summary['system']}: {total} of {summary['n']} reports could not be made ({kinds});"
+            f" the same command tries them again.{where}",
             err=True,
         )
-    if run.folder:
-        more = f"; {hidden} more scores in scores.json" if hidden > 0 else ""
-        typer.echo(f"run folder: {run.folder}{more}")
