@@ -21,8 +21,8 @@ def digest(*pieces: Any) -> str:
 
 
 def canonical(value: Any) -> str:
-    """JSON with sorted keys and no white space."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
+    """JSON with sorted keys and no white space, in ASCII: a lone surrogate in a reply can be kept, too."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
 
 
 def file_digest(path: Path) -> str:
@@ -37,7 +37,7 @@ class Cache:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
-        self._db = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
+        self._db = sqlite3.connect(path, timeout=60, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")
         self._db.execute("CREATE TABLE IF NOT EXISTS calls (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID")
@@ -49,11 +49,9 @@ class Cache:
 
     def put(self, values: Mapping[str, Mapping[str, Any]]) -> None:
         """Store values by key, all or none."""
-        self._db.execute("BEGIN")
-        self._db.executemany(
-            "INSERT OR REPLACE INTO calls VALUES (?, ?)", [(key, canonical(value)) for key, value in values.items()]
-        )
-        self._db.execute("COMMIT")
+        rows = [(key, canonical(value)) for key, value in values.items()]
+        with self._db:
+            self._db.executemany("INSERT OR REPLACE INTO calls VALUES (?, ?)", rows)
 
     def close(self) -> None:
         """Close the file."""

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
-from rrgbench.errors import RRGBenchError, UsageError, did_you_mean
+from rrgbench.errors import UsageError, did_you_mean
 from rrgbench.specs import Spec
 
 CLASSIFY_THEN_GENERATE = "classify-then-generate"
@@ -103,8 +103,6 @@ def check(model: type[Config], values: Mapping[str, Any], where: str = "") -> Co
         first = error.errors()[0]
         key = ".".join(str(piece) for piece in first["loc"])
         raise UsageError(f"The configuration{where}: {key}: {first['msg']} (given: {first['input']!r}).") from None
-    except RRGBenchError:
-        raise
 
 
 def _read(file: Path) -> dict[str, Any]:

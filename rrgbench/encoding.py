@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
@@ -27,7 +28,7 @@ def failing(error: Exception, kind: str) -> Failure:
 def encode(encoder: Part, contexts: Sequence[Context], advance: Callable[[int], None]) -> Encoded:
     """Findings or a failure of each context by study, and the seconds it took (its share of its batch)."""
     out: Encoded = {}
-    for batch in _batches(contexts):
+    for batch in _batches(encoder, contexts):
         started = time.monotonic()
         found = _one_batch(encoder, batch)
         seconds = (time.monotonic() - started) / len(batch)
@@ -39,7 +40,7 @@ def encode(encoder: Part, contexts: Sequence[Context], advance: Callable[[int], 
 def encode_cached(encoder: Part, contexts: Sequence[Context], cache: Cache, advance: Callable[[int], None]) -> Encoded:
     """The same, asking the cache first. The key is the encoder's signature and the bytes of the images."""
     out: Encoded = {}
-    for batch in _batches(contexts):
+    for batch in _batches(encoder, contexts):
         keys = {}
         for seen in batch:
             try:
@@ -56,9 +57,9 @@ def encode_cached(encoder: Part, contexts: Sequence[Context], cache: Cache, adva
     return out
 
 
-def _batches(contexts: Sequence[Context]) -> Iterator[list[Context]]:
+def _batches(encoder: Part, contexts: Sequence[Context]) -> Iterator[list[Context]]:
     source = iter(contexts)
-    while batch := list(islice(source, BATCH)):
+    while batch := list(islice(source, getattr(encoder.obj, "batch", BATCH))):
         yield batch
 
 
@@ -78,7 +79,9 @@ def _one_batch(encoder: Part, batch: list[Context]) -> list[Findings | Failure]:
 
 def _key(encoder: Part, seen: Context) -> str:
     images = [[image.fingerprint(), image.view] for image in seen.images]
-    rest = [dict(seen.sections), dict(seen.demographics), seen.prior.study_id if seen.prior else None]
+    labels = [asdict(finding) for finding in seen.labels] if seen.labels else None
+    prior = seen.prior and [dict(seen.prior.sections), [image.fingerprint() for image in seen.prior.images]]
+    rest = [dict(seen.sections), dict(seen.demographics), labels, prior]
     return digest(encoder.signature, images, rest if images else [seen.study_id, *rest])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -29,16 +29,31 @@ def from_file(folder: Path, name: str, view: str | None, source: str) -> Image:
 def _locate(folder: Path, name: str, source: str) -> Path:
     """The file, which must lie in the folder: no absolute path, no `..` and no link leads out of it."""
     root = folder.resolve()
-    file = (root / name).resolve()
+    try:
+        file = (root / name).resolve()
+        there = file.is_file()
+    except (OSError, ValueError, RuntimeError) as error:  # too long a name, a NUL in it, a circle of links
+        raise ImageError(f"{source}: {name[:80]!r} can't be the name of an image ({error}).") from error
     if not file.is_relative_to(root):
         raise ImageError(f"{source}: the image {name!r} lies outside of {folder}; put it below that folder.")
-    if not file.is_file():
+    if not there:
         raise ImageError(f"{source}: the image {name!r} is not in {folder}.")
     return file
 
 
 def _fingerprint(folder: Path, name: str, source: str) -> str:
-    return file_digest(_locate(folder, name, source))
+    file = _locate(folder, name, source)
+    try:
+        found = file.stat()
+        return _digest(file, found.st_size, found.st_mtime_ns)
+    except OSError as error:
+        raise ImageError(f"{source}: the image {name!r} can't be read ({error.strerror}).") from error
+
+
+@lru_cache(maxsize=100_000)
+def _digest(file: Path, size: int, mtime_ns: int) -> str:
+    """The run's id and the cache both ask for it; size and time tell when a file has changed meanwhile."""
+    return file_digest(file)
 
 
 def _read(folder: Path, name: str, source: str) -> npt.NDArray[np.float32]:

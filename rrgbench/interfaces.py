@@ -4,7 +4,7 @@ A part's constructor arguments are its options: typed, so that ``vit:size=96`` c
 typed as one of these protocols takes a spec (``labeler="rulelabel"``) and receives the part. ``version`` is raised
 whenever the part's output changes. Optional on every part: ``signature``, what the options alone don't say (the digest
 of a file that was read); ``neutral``, the names of options that don't change the output (a batch size); ``baseline``,
-why a run with this part is a baseline.
+why a run with this part is a baseline; ``host``, the name of the remote host that it sends text or images to.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ class Encoder(Protocol):
     """Contexts to findings. ``needs`` names what it must see of a study: "images", "labels", ...
 
     Optional: ``calibrate(studies)`` gets labelled studies to fit thresholds on, once, before ``encode``; ``fit(train,
-    validate, folder, ...)`` trains it. ``cached = False`` where looking up is not cheaper than encoding.
+    validate, folder, ...)`` trains it; ``batch`` is how many contexts it wants at once (default 32); ``cached = False``
+    where looking up is not cheaper than encoding.
     """
 
     version: str

@@ -7,7 +7,7 @@ that reads a file looks up its columns by name.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rrgbench.types import Finding, Findings, Status, Vocabulary
 
@@ -59,6 +59,8 @@ NIH = Vocabulary(
     ),
 )
 
+PART = "-part"  # ends the name of a vocabulary that lacks some labels of a known one
+
 VOCABULARIES = {vocabulary.name: vocabulary for vocabulary in (CHEXPERT, NIH)}
 
 # From a label to the labels of another vocabulary that together mean the same; what is not listed has no counterpart.
@@ -84,11 +86,32 @@ def counterparts(source: Vocabulary, target: Vocabulary) -> dict[str, tuple[str,
 
     The two CheXpert 14 are themselves; an unknown pair of vocabularies shares the labels of the same name.
     """
-    if source.labels == target.labels:
-        return {label: (label,) for label in target.labels}
-    if (source.name, target.name) in COUNTERPARTS:
-        return dict(COUNTERPARTS[source.name, target.name])
-    return {label: (label,) for label in target.labels if label in source}
+    names = (_whole(source), _whole(target))
+    same = {label: (label,) for label in target.labels}
+    table = COUNTERPARTS.get(names, same) if names[0] != names[1] else same
+    return {
+        label: sources
+        for label, sources in table.items()
+        if label in target and all(piece in source for piece in sources)
+    }
+
+
+def _whole(vocabulary: Vocabulary) -> str:
+    """The name of the known vocabulary that this one is, or is a part of; else its own."""
+    for known in VOCABULARIES.values():
+        if known.name == vocabulary.name.removesuffix(PART) and set(vocabulary.labels) <= set(known.labels):
+            return known.name
+    return vocabulary.name
+
+
+def part_of(labels: Sequence[str]) -> Vocabulary | None:
+    """The known vocabulary that has all these labels: itself if it has no other, else the part of it that they are."""
+    asked = {snake(label) for label in labels}
+    for known in sorted(VOCABULARIES.values(), key=lambda v: asked != {snake(label) for label in v.labels}):
+        found = tuple(label for label in known.labels if snake(label) in asked)
+        if len(found) == len(asked):
+            return known if len(found) == len(known) else Vocabulary(known.name + PART, found)
+    return None
 
 
 def any_of(statuses: Iterable[Status]) -> Status:

@@ -45,6 +45,7 @@ class Part:
     distribution: str
     shown: Mapping[str, Any]
     public: str  # the spec with files by name only, for pages: where a file lies is nobody else's affair
+    hosts: tuple[str, ...] = ()  # the remote hosts that it, or a part that it was given, sends text or images to
 
     @property
     def signature(self) -> str:
@@ -117,11 +118,15 @@ def build(catalogue: Catalogue, kind: str, value: Any) -> Part:
     check_known(what, given, declared)
     values = {}
     shown = {}
+    hosts: list[str] = []
     for option in declared:
         if option.name not in given:
             shown[option.name] = option.default
             continue
-        values[option.name], shown[option.name] = _value(catalogue, what, option, given[option.name], spec)
+        value, nested = _value(catalogue, what, option, given[option.name], spec)
+        values[option.name] = value
+        shown[option.name] = "+".join(f"({part.signature})" for part in nested) if nested else value
+        hosts += [host for part in nested for host in part.hosts]
     try:
         obj = cls(**values)
     except RRGBenchError:
@@ -130,7 +135,9 @@ def build(catalogue: Catalogue, kind: str, value: Any) -> Part:
         raise UsageError(f"The {what} can't be made from {str(spec)!r}: {_one_line(error)}") from error
     files = {key: value.name for key, value in shown.items() if key in spec.options and isinstance(value, Path)}
     public = Spec(spec.name, {**spec.options, **files}, {k: raw for k, raw in spec.raw.items() if k not in files})
-    return Part(kind, spec.name, str(spec), obj, entry.distribution, shown, str(public))
+    if host := getattr(obj, "host", None):
+        hosts.append(host)
+    return Part(kind, spec.name, str(spec), obj, entry.distribution, shown, str(public), tuple(hosts))
 
 
 def check_known(what: str, given: Mapping[str, Any], declared: Sequence[Option]) -> None:
@@ -160,21 +167,18 @@ def coerce(what: str, option: Option, value: Any, raw: str | None = None) -> Any
     return out.expanduser() if isinstance(out, Path) else out
 
 
-def _value(catalogue: Catalogue, what: str, option: Option, value: Any, spec: Spec) -> tuple[Any, Any]:
-    """What the constructor gets for an option, and how the signature shows it."""
+def _value(catalogue: Catalogue, what: str, option: Option, value: Any, spec: Spec) -> tuple[Any, list[Part]]:
+    """What the constructor gets for an option, and the parts that were built for it."""
     kind, many = _part_kind(option.annotation)
     if kind is None:
-        out = coerce(what, option, value, spec.raw.get(option.name))
-        return out, out
+        return coerce(what, option, value, spec.raw.get(option.name)), []
     if value is None:
-        return None, None
+        return None, []
     if many:
-        if isinstance(value, str):
-            value = [value]
-        nested = [build(catalogue, kind, item) for item in value]
-        return [part.obj for part in nested], "+".join(f"({part.signature})" for part in nested)
+        nested = [build(catalogue, kind, item) for item in ([value] if isinstance(value, str) else value)]
+        return [part.obj for part in nested], nested
     part = build(catalogue, kind, value)
-    return part.obj, f"({part.signature})"
+    return part.obj, [part]
 
 
 def _part_kind(annotation: Any) -> tuple[str | None, bool]:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
 from rrgbench import governance, plugins, scoring
 from rrgbench.cache import digest
 from rrgbench.config import RunConfig
-from rrgbench.errors import UsageError
+from rrgbench.errors import ImageError, UsageError
 from rrgbench.parts import Part, build
 from rrgbench.protocols import Protocol, protocol
 from rrgbench.specs import Spec
-from rrgbench.types import Context, Study
+from rrgbench.types import Context, Image, Study
 
 _HIDDEN_SECTIONS = ("findings", "impression", "report")  # what a system is to write
 
@@ -44,9 +44,11 @@ class Plan:
 
     @cached_property
     def run_id(self) -> str:
-        """What makes the reports, hashed: the parts' signatures, the studies and the seed."""
+        """What makes the reports, hashed: the parts' signatures, the studies, and the images where they are looked at."""
         signatures = {kind: part.signature for kind, part in self.makers.items()}
-        return digest(signatures, self.parts["dataset"].signature, self.dataset_digest, self.config.seed)[:12]
+        looked_at = any("images" in getattr(part.obj, "needs", ()) for part in self.makers.values())
+        pixels = [_fingerprint(image) for study in self.studies for image in study.images] if looked_at else []
+        return digest(signatures, self.parts["dataset"].signature, self.dataset_digest, pixels)[:12]
 
     @property
     def label(self) -> str:
@@ -66,9 +68,9 @@ def plan(config: RunConfig, catalogue: plugins.Catalogue) -> list[Plan]:
     """Build every part of a configuration once, read the studies, and refuse what can't work."""
     built: dict[tuple[str, ...], Part] = {}
 
-    def part(kind: str, spec: Spec, dataset: Spec) -> Part:
-        # An LLM is loaded once; what may learn from a dataset is built once a dataset.
-        key = (kind, str(spec)) if kind == "llm" else (kind, str(spec), str(dataset))
+    def part(kind: str, spec: Spec, dataset: Spec, renderer: Spec | None = None) -> Part:
+        # An LLM is loaded once; what may learn from a dataset (as rendered) is built once for it.
+        key = (kind, str(spec)) if kind == "llm" else (kind, str(spec), str(dataset), str(renderer))
         if key not in built:
             built[key] = build(catalogue, kind, spec)
         return built[key]
@@ -78,7 +80,7 @@ def plan(config: RunConfig, catalogue: plugins.Catalogue) -> list[Plan]:
     for specs in config.grid():
         if "llm" in specs and not hasattr(part("llm", specs["llm"], specs["dataset"]).obj, "complete"):
             specs.pop("prompt"), specs.pop("renderer")  # a Writer has no prompt
-        parts = {kind: part(kind, spec, specs["dataset"]) for kind, spec in specs.items()}
+        parts = {kind: part(kind, spec, specs["dataset"], specs.get("renderer")) for kind, spec in specs.items()}
         each = planned(config, parts, *measured)
         plans.setdefault(each.run_id, each)
     return list(plans.values())
@@ -102,10 +104,8 @@ def planned(
     """The plan for parts that are built: check what may leave the machine, read the studies, let parts learn."""
     dataset = parts["dataset"]
     governance.check_terms(dataset.obj.terms)
-    if "llm" in parts:
-        governance.check_host(
-            dataset.spec, dataset.obj.terms, parts["llm"].spec, getattr(parts["llm"].obj, "host", None)
-        )
+    for part in (*parts.values(), *metrics):
+        governance.check_hosts(dataset.spec, dataset.obj.terms, part.spec, part.hosts)
     split, studies = select(dataset, config.split, config.limit)
     warnings = _prepare(parts, studies)
     return Plan(config, parts, split, studies, protocols, metrics, unavailable, tuple(warnings))
@@ -170,13 +170,22 @@ def context(study: Study, needs: Sequence[str]) -> Context:
         images=study.images if "images" in needs else (),
         sections=shown if "sections" in needs else {},
         demographics=study.demographics if "demographics" in needs else {},
-        prior=study.prior if "prior" in needs else None,
+        prior=replace(study.prior, labels=None, prior=None) if study.prior and "prior" in needs else None,
         labels=study.labels if "labels" in needs else None,
     )
 
 
 def study_digest(study: Study) -> str:
-    """All that the dataset says of a study, but for the pixels."""
+    """All that the dataset says of a study, its prior included, but for the pixels."""
     labels = [asdict(finding) for finding in study.labels] if study.labels else None
     images = [[image.image_id, image.view] for image in study.images]
-    return digest(study.study_id, study.patient_id, dict(study.sections), labels, images)
+    prior = study_digest(study.prior) if study.prior else None
+    known = [dict(study.sections), dict(study.demographics), labels, images, prior]
+    return digest(study.study_id, study.patient_id, known)
+
+
+def _fingerprint(image: Image) -> str:
+    try:
+        return image.fingerprint()
+    except ImageError as error:
+        return str(error)  # it becomes that study's failure when it is looked at

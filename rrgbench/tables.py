@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -48,9 +49,13 @@ def read_table(path: Path) -> pd.DataFrame:
 
 def _csv(path: Path) -> pd.DataFrame:
     try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # pandas would cut such rows short
+            return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False)
     except pd.errors.EmptyDataError:
         raise UsageError(f"{path}: the file is empty.") from None
+    except pd.errors.ParserWarning:
+        raise UsageError(f"{path}: a row has more cells than the header; put text with commas in quotes.") from None
     except pd.errors.ParserError as error:
         raise UsageError(f"{path}: not a well-formed CSV: {' '.join(str(error).split())}") from None
 

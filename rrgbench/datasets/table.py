@@ -116,7 +116,9 @@ class Table:
         spelt = {snake(label): label for label in known.labels}
         found: dict[str, dict[str, Finding]] = {}
         for column in columns:
-            label = spelt[snake(column.removeprefix(labels))]
+            label = spelt.get(snake(column.removeprefix(labels)))
+            if label is None:  # "No Finding" in a vocabulary that has no such label: the others say it
+                continue
             for number, (study_id, cell) in enumerate(self._rows[column].items(), 1):
                 status = tables.label_cell(cell, self._source, number, column)
                 if status is not Status.NOT_MENTIONED:

@@ -10,7 +10,7 @@ from typing import Literal
 from rrgbench import tables
 from rrgbench.cache import file_digest
 from rrgbench.errors import UsageError
-from rrgbench.labels import VOCABULARIES, snake, translate
+from rrgbench.labels import part_of, snake, translate
 from rrgbench.thresholds import CrossFitted
 from rrgbench.types import Context, Failure, Finding, Findings, Status, Study, Vocabulary
 
@@ -35,7 +35,8 @@ class FindingsFile:
         if not columns:
             raise UsageError(f"{path}: no column begins with {prefix!r}. There are: {', '.join(frame.columns[:20])}.")
         self._source = str(path)
-        self.vocabulary = _vocabulary([column.removeprefix(prefix) for column in columns])
+        names = [column.removeprefix(prefix) for column in columns]
+        self.vocabulary = part_of(names) or Vocabulary("findings", tuple(names))
         self._columns = dict(zip(self.vocabulary.labels, _ordered(columns, prefix, self.vocabulary), strict=True))
         self._cells = {str(study_id): row for study_id, row in frame[columns].to_dict("index").items()}
         self._row = {study_id: number for number, study_id in enumerate(self._cells, 1)}
@@ -61,7 +62,7 @@ class FindingsFile:
                 known.append((study, translate(study.labels, self.vocabulary), probabilities))
         if not known:
             raise UsageError(f"{self._source}: threshold=fit needs labelled studies, and the dataset has none.")
-        self._patients = {study.study_id: study.patient_id for study, _, _ in known}
+        self._patients = {study.study_id: study.patient_id for study in studies}
         assessed = [label for label in self.vocabulary.labels if any(label in truth.by_label for _, truth, _ in known)]
         self._fitted = CrossFitted(
             [study.patient_id for study, _, _ in known],
@@ -99,18 +100,6 @@ class FindingsFile:
                 return Failure("findings", f"{where}: {cells[column]!r} is not a probability in 0..1; correct the cell")
             out[label] = p
         return out
-
-
-def _vocabulary(names: Sequence[str]) -> Vocabulary:
-    """The known vocabulary with just these labels, or one of them."""
-    for vocabulary in VOCABULARIES.values():
-        if {snake(name) for name in names} == {snake(label) for label in vocabulary.labels}:
-            return vocabulary
-    for vocabulary in VOCABULARIES.values():
-        spelt = {snake(label): label for label in vocabulary.labels}
-        if all(snake(name) in spelt for name in names):
-            return Vocabulary(f"{vocabulary.name}-part", tuple(spelt[snake(name)] for name in names))
-    return Vocabulary("findings", tuple(names))
 
 
 def _ordered(columns: Sequence[str], prefix: str, vocabulary: Vocabulary) -> list[str]:

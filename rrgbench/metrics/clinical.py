@@ -34,6 +34,7 @@ class ClinicalF1:
     """
 
     version = "1"
+    neutral = ("report_labels",)  # what a system's reports were found to say is a result of that system, not a rule
 
     def __init__(
         self, labeler: Labeler, report_labels: Path | None = None, reference_labels: Path | None = None
@@ -43,9 +44,8 @@ class ClinicalF1:
         self._report_labels = _read(report_labels, labeler.vocabulary) if report_labels else None
         self._reference_labels = _read(reference_labels, labeler.vocabulary) if reference_labels else None
         self.needs = ("report",) if reference_labels else ("report", "reference|labels")
-        files = {"report": report_labels, "reference": reference_labels}
-        digests = [f"{side}-labels:{file_digest(path)[:12]}" for side, path in files.items() if path]
-        self.signature = "|".join([*digests, "zero-division:0"])
+        digest = f"reference-labels:{file_digest(reference_labels)[:12]}|" if reference_labels else ""
+        self.signature = digest + ("report-labels:file|" if report_labels else "") + "zero-division:0"
 
     @property
     def higher_is_better(self) -> Mapping[str, bool]:
@@ -70,9 +70,10 @@ class ClinicalF1:
         if not len(shared):
             raise UsageError(f"the dataset's labels have no counterpart among those of {self._name}")
         sides = [(truth, "reference"), (made, "report")]
-        return pd.concat(
+        rows = pd.concat(
             [f[list(shared.labels)].set_axis(counts.columns(side, shared.labels), axis=1) for f, side in sides], axis=1
         )
+        return rows.where(rows.notna().all(axis=1))  # a study that one of the files lacks has no row at all
 
     def reduce(self, rows: pd.DataFrame, weights: stats.Array | None = None) -> Mapping[str, stats.Array]:
         """The scores, averages first."""

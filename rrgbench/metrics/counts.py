@@ -50,9 +50,9 @@ def mean_of_defined(values: Array) -> Array:
     return divide(np.where(known, values, 0.0).sum(axis=1), known.sum(axis=1))
 
 
-def f1(tp: Array, fp: Array, fn: Array, empty: float = np.nan) -> Array:
-    """2 TP / (2 TP + FP + FN)."""
-    return divide(2 * tp, 2 * tp + fp + fn, empty)
+def f1(tp: Array, fp: Array, fn: Array) -> Array:
+    """2 TP / (2 TP + FP + FN); NaN where that is 0/0."""
+    return divide(2 * tp, 2 * tp + fp + fn)
 
 
 def average_names(prefix: str, suffixes: Sequence[str]) -> list[str]:

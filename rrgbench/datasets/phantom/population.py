@@ -122,6 +122,9 @@ _COURSE: dict[str, tuple[float, float, float, float]] = {
     SUPPORT_DEVICES: (0.3, 0.0, 0.7, 0.0),
 }
 _APPEARS = 0.3  # of a profile's likelihood, in a second study
+# Extents are uniform numbers to this power: most findings are slight. With 1.25 a small CNN came to a macro AUROC of .96
+# after 170,000 drawings; what is drawn should leave a good encoder between .85 and .95.
+_SUBTLETY = 2.2
 
 
 @dataclass(frozen=True)
@@ -270,7 +273,7 @@ def _condition(label: str, row: Sequence[float], change: str | None = None) -> C
     form = forms[int(row[3] * len(forms))]
     if form == "nodules":
         side = "bilateral"
-    return Condition(label, row[1] ** 1.25, side, form, (row[4], row[5], row[6], row[7]), change)
+    return Condition(label, row[1] ** _SUBTLETY, side, form, (row[4], row[5], row[6], row[7]), change)
 
 
 def _exclusive(conditions: tuple[Condition, ...]) -> tuple[Condition, ...]:
@@ -342,7 +345,7 @@ def _acquisition(rng: np.random.Generator, profile: _Profile) -> Acquisition:
         supine=0.4 * u[15] if bedside else 0.0,
         exposure=(0.26 if bedside else 0.2) * (u[2] - 0.5),
         contrast=(0.8 if bedside else 0.95) + 0.3 * u[3],
-        noise=0.012 + (0.02 if bedside else 0.012) * u[4],
+        noise=0.02 + (0.036 if bedside else 0.022) * u[4],
         blur=(0.0042 if bedside else 0.003) * u[5] ** 2,
         angle=(7 if bedside else 4) * (u[6] - 0.5),
         zoom=0.95 + 0.14 * u[7],
