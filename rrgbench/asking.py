@@ -36,9 +36,9 @@ class Meter:
             "prompt_hash": digest(*self.prompts) if self.prompts else None,
             "calls": len(self.prompts),
             "calls_from_cache": self.from_cache,
-            "prompt_tokens": _total([c.prompt_tokens for c in self.completions]),
-            "completion_tokens": _total([c.completion_tokens for c in self.completions]),
-            "cost": _total([c.cost for c in self.completions]),
+            "prompt_tokens": total([c.prompt_tokens for c in self.completions]),
+            "completion_tokens": total([c.completion_tokens for c in self.completions]),
+            "cost": total([c.cost for c in self.completions]),
         }
 
 
@@ -99,7 +99,7 @@ class Asker:
         raise AssertionError("unreachable")
 
 
-def _total(values: Sequence[float | None]) -> float | None:
+def total(values: Sequence[float | None]) -> float | None:
     """The sum, or None where one of them is not known: a part of a price is no price."""
     known = [value for value in values if value is not None]
     return sum(known) if known and len(known) == len(values) else None

@@ -37,8 +37,8 @@ class LLMError(RRGBenchError):
 
     @property
     def fatal(self) -> bool:
-        """Whether every other call would fail in the same way: a wrong key, a model that is not there."""
-        return self.kind in ("auth", "model")
+        """Whether every other call would fail too: a wrong key, no model of that name, nothing left to spend."""
+        return self.kind in ("auth", "model", "quota")
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

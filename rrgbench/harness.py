@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from rrgbench import plugins, progress, provenance, scoring, stats, tables
-from rrgbench.asking import run_async
+from rrgbench.asking import run_async, total
 from rrgbench.cache import Cache, digest
 from rrgbench.config import RunConfig, check
 from rrgbench.datasets.table import Table
@@ -43,6 +43,8 @@ from rrgbench.systems.reports_file import ReportsFile
 from rrgbench.types import Failure, Findings, Report, Score, Study
 from rrgbench.writing import checked, generate, write
 
+NO_PARTS = dict.fromkeys(("system", "encoder", "renderer", "prompt", "llm"))
+
 
 @dataclass
 class State:
@@ -50,6 +52,7 @@ class State:
 
     seconds: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    faults: int = 0  # metrics that were asked for by name and failed
 
 
 def run(config: RunConfig | Mapping[str, Any] | None = None, **given: Any) -> RunResults:
@@ -262,6 +265,9 @@ def _score_stage(
                     advance(1)
                     continue  # nothing asked for it, and the data don't allow it
                 scores += done.scores
+                if done.fault:
+                    state.warnings.append(f"the metric {metric.spec} failed under {each.name}: {done.fault}")
+                    state.faults += config.metric is not None
                 rows = rows.join(done.rows.add_prefix(f"{metric.spec}@{each.name}/"))
                 state.seconds[f"score {metric.spec}@{each.name}"] = done.seconds
                 advance(1)
@@ -296,7 +302,9 @@ def _manifest(plan: Plan) -> dict[str, Any]:
         "status": "running",
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "system": plan.label,
-        "config": plan.config.model_dump(mode="json"),
+        "config": plan.config.model_dump(mode="json")
+        | NO_PARTS
+        | {kind: part.spec for kind, part in plan.parts.items()},
         "parts": {kind: part.spec for kind, part in plan.parts.items()},
         "signatures": {kind: part.signature for kind, part in plan.parts.items()},
         "dataset": {
@@ -325,7 +333,6 @@ def _finish(
     failures = pd.Series([r["failure"]["kind"] for r in mine if r["failure"]], dtype=object).value_counts().to_dict()
     reported = [r for r in mine if not r["failure"]]
     notes = [note for part in plan.makers.values() if (note := part.baseline)]
-    names = dict.fromkeys(("system", "encoder", "renderer", "prompt", "llm"))
     summary = {
         "schema_version": SCHEMA_VERSION,
         "run_id": plan.run_id,
@@ -334,8 +341,8 @@ def _finish(
         "dataset_digest": plan.dataset_digest,
         "split": plan.split,
         "system": plan.label,
-        "parts": names | {kind: part.name for kind, part in plan.makers.items()},
-        "specs": names | {kind: part.public for kind, part in plan.makers.items()},
+        "parts": NO_PARTS | {kind: part.name for kind, part in plan.makers.items()},
+        "specs": NO_PARTS | {kind: part.public for kind, part in plan.makers.items()},
         "baseline": bool(notes),
         "baseline_notes": notes,
         "synthetic": bool(getattr(plan.parts["dataset"].obj, "synthetic", False)),
@@ -346,12 +353,12 @@ def _finish(
         "failures": failures,
         "failures_count_as": plan.config.failures,
         "created": manifest["created"],
-        "costs": _costs(reported),
+        "costs": _costs(mine),
         "reports_digest": reports_digest({r["study_id"]: from_record(r) for r in mine}),
         "scores": [score_record(score) for score in scores],
     }
     folder.write_json("scores.json", summary)
-    complete = not failures
+    complete = not failures and not state.faults
     manifest |= {
         "status": "complete" if complete else "incomplete",
         "counts": {"studies": len(mine), "reports": len(reported), "failures": failures},
@@ -364,21 +371,18 @@ def _finish(
 
 
 def _costs(records: Sequence[Record]) -> dict[str, Any]:
-    """Seconds, tokens and US dollars: the median and 95th percentile a report, and the totals."""
-
-    def of(key: str) -> list[float]:
-        return [record[key] for record in records if record.get(key) is not None]
-
+    """Seconds and tokens: the median and 95th percentile a report. Calls and US dollars: in all, failures included."""
+    reported = [record for record in records if not record["failure"]]
     tokens = [
         record["prompt_tokens"] + record["completion_tokens"]
-        for record in records
+        for record in reported
         if record.get("prompt_tokens") is not None and record.get("completion_tokens") is not None
     ]
-    prices = of("cost")
+    asked = [record for record in records if record.get("calls")]
     return {
-        "encode_seconds": stats.quantiles(of("encode_seconds")),
-        "write_seconds": stats.quantiles(of("write_seconds")),
+        "encode_seconds": stats.quantiles([r["encode_seconds"] for r in reported if "encode_seconds" in r]),
+        "write_seconds": stats.quantiles([r["write_seconds"] for r in reported if "write_seconds" in r]),
         "tokens": stats.quantiles(tokens),
-        "usd": sum(prices) if prices else None,
-        "calls": sum(int(calls) for calls in of("calls")),
+        "usd": total([record["cost"] for record in asked]),
+        "calls": sum(record["calls"] for record in asked),
     }

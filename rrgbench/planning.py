@@ -44,7 +44,7 @@ class Plan:
 
     @cached_property
     def run_id(self) -> str:
-        """What makes the reports, hashed: the parts' signatures, the studies, and the images where they are looked at."""
+        """What makes the reports, hashed: the parts' signatures, the studies, and the images if they are looked at."""
         signatures = {kind: part.signature for kind, part in self.makers.items()}
         looked_at = any("images" in getattr(part.obj, "needs", ()) for part in self.makers.values())
         pixels = [_fingerprint(image) for study in self.studies for image in study.images] if looked_at else []

@@ -20,6 +20,7 @@ from rrgbench.types import Case, Failure, Findings, Report, Score, Study
 # What the data must have, and what the system must have made: the lack of the first leaves a study out of a metric,
 # the lack of the second is a failure.
 _MADE = ("report", "findings")
+_NEEDS = (*_MADE, "reference", "labels")
 
 MANY = 10  # a metric with more scores than this says once, under its own name, that it could not be computed
 
@@ -31,6 +32,7 @@ class Scored:
     scores: tuple[Score, ...]
     rows: pd.DataFrame
     seconds: float
+    fault: str | None = None  # what the metric raised; kept out of scores.json, for it may name studies and files
 
 
 @dataclass(frozen=True)
@@ -46,16 +48,25 @@ class Terms:
 def choose(catalogue: Catalogue, metrics: Sequence[Any] | None) -> tuple[list[Part], dict[str, str]]:
     """The metrics asked for; without any, all that need no option, and why some can't be used here."""
     if metrics is not None:
-        return [build(catalogue, "metric", metric) for metric in metrics], {}
+        asked = {part.signature: part for part in (build(catalogue, "metric", metric) for metric in metrics)}
+        return [_checked(part) for part in asked.values()], {}
     parts, unavailable = [], {}
     for entry in catalogue.of_kind("metric"):
         try:
             if any(option.required for option in options(load_class(entry), entry)):
                 continue
-            parts.append(build(catalogue, "metric", entry.name))
+            parts.append(_checked(build(catalogue, "metric", entry.name)))
         except UsageError as error:
             unavailable[entry.name] = str(error)
     return parts, unavailable
+
+
+def _checked(metric: Part) -> Part:
+    """The metric, if it says what it needs in words that are known."""
+    for need in metric.obj.needs:
+        if unknown := [word for word in need.split("|") if word not in _NEEDS]:
+            raise UsageError(f"The metric {metric.name} can't need {unknown[0]!r}: {', '.join(_NEEDS)}.")
+    return metric
 
 
 def cases(
@@ -82,7 +93,8 @@ def score(metric: Part, protocol: Protocol, all_cases: Sequence[Case], terms: Te
     needs = _resolved(metric.obj.needs, all_cases)
     asked = [case for case in all_cases if all(_asked(case, need) for need in needs)]
     usable = [case for case in asked if all(_has(case, need) for need in needs)]
-    rows, values, intervals, reason = pd.DataFrame(), {}, {}, None
+    rows, values, intervals, described = pd.DataFrame(), {}, {}, []
+    reason = fault = None
     if not asked:
         reason = f"no study has what this metric needs: {', '.join(needs)}"
     elif not usable:
@@ -93,13 +105,16 @@ def score(metric: Part, protocol: Protocol, all_cases: Sequence[Case], terms: Te
             _check_rows(rows, usable)
             values = {name: float(value) for name, value in metric.obj.reduce(rows).items()}
             intervals = _intervals(metric, rows, all_cases, usable, terms)
+            described = [metric.obj.describe(rows)] if hasattr(metric.obj, "describe") else []
         except Exception as error:
-            reason = f"{type(error).__name__}: {error}"
+            fault = f"{type(error).__name__}: {error}"
+            reason = f"the metric failed ({type(error).__name__}; the warnings in manifest.json say more)"
+            rows, values = pd.DataFrame(), {}
     directions = metric.obj.higher_is_better
     signature = "|".join(
         [
             metric.signature,
-            *([metric.obj.describe(rows)] if hasattr(metric.obj, "describe") and len(rows) else []),
+            *described,
             f"protocol:{protocol.name}",
             *(f"reference:{'report' if need == 'reference' else need}" for need in needs if need not in _MADE),
             f"failures:{terms.failures}",
@@ -125,7 +140,7 @@ def score(metric: Part, protocol: Protocol, all_cases: Sequence[Case], terms: Te
                 reason=None if defined else reason or "undefined on these studies (no positive or no negative case)",
             )
         )
-    return Scored(tuple(scores), rows, time.monotonic() - started)
+    return Scored(tuple(scores), rows, time.monotonic() - started, fault)
 
 
 def unavailable(name: str, protocol: Protocol, reason: str, n: int) -> Score:
@@ -157,7 +172,7 @@ def _has(case: Case, need: str) -> bool:
             return case.study.labels is not None
         case "findings":
             return isinstance(case.findings, Findings)
-    raise ValueError(f"a metric can't need {need!r}: report, reference, labels or findings")
+    raise AssertionError(need)
 
 
 def _check_rows(rows: pd.DataFrame, usable: Sequence[Case]) -> None:

@@ -104,7 +104,7 @@ class Findings:
 
     def not_assessed(self) -> tuple[str, ...]:
         """The labels of the vocabulary that nothing is said of."""
-        return tuple(label for label in self.vocabulary.labels if label not in self.by_label)
+        return tuple(label for label in self.vocabulary.labels if self.status(label) is Status.NOT_MENTIONED)
 
 
 @dataclass(frozen=True)

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import time
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from rrgbench.asking import Asker
 from rrgbench.cache import Cache
 from rrgbench.encoding import failing
 from rrgbench.errors import LLMError, RunError
-from rrgbench.interfaces import System, Writer
+from rrgbench.interfaces import Writer
 from rrgbench.parts import Part
 from rrgbench.planning import Plan, context
-from rrgbench.types import Failure, Findings, Report, Study
+from rrgbench.types import Context, Failure, Findings, Report, Study
 
 MAX_REPORT_CHARACTERS = 100_000  # a hundred times a long report; what is longer is a fault, and would stall metrics
 
 
-def checked(outcome: Report | Failure) -> Report | Failure:
-    """A report that is none is a failure."""
+def checked(outcome: object) -> Report | Failure:
+    """What a part gave: a report that is none is a failure."""
     if isinstance(outcome, Failure):
         return outcome
+    if not isinstance(outcome, Report):
+        return Failure("part", f"the part gave a {type(outcome).__name__} in place of a Report or a Failure")
     text = outcome.text.encode("utf-8", "replace").decode()  # half a surrogate pair can't be written to a file
     if not text.strip():
         return Failure("empty", "the report is empty")
@@ -34,19 +37,25 @@ def checked(outcome: Report | Failure) -> Report | Failure:
 
 def generate(system: Part, studies: Sequence[Study], keep: Any) -> None:
     """Reports of a system that is one step. What it raises costs the study at which it was raised."""
-    part: System = system.obj
-    left = list(studies)
-    while left:
+    queue = deque(studies)
+    while queue:
         started = time.monotonic()
-        before = len(left)
-        try:
-            for outcome in itertools.islice(part.generate([context(s, part.needs) for s in left]), before):
-                keep(left.pop(0), outcome, write_seconds=time.monotonic() - started)
-                started = time.monotonic()
-            if left:
-                keep(left.pop(0), Failure("system", f"{system.name} gave no report for this study"))
-        except Exception as error:
-            keep(left.pop(0), failing(error, "system"), write_seconds=time.monotonic() - started)
+        for outcome in _outcomes(system, [context(study, system.obj.needs) for study in queue]):
+            keep(queue.popleft(), outcome, write_seconds=time.monotonic() - started)
+            started = time.monotonic()
+
+
+def _outcomes(system: Part, contexts: Sequence[Context]) -> Iterator[Report | Failure]:
+    """An outcome for each context, as far as the system gets: the last one is what it raised."""
+    made = 0
+    try:
+        for outcome in islice(system.obj.generate(contexts), len(contexts)):
+            made += 1
+            yield outcome
+    except Exception as error:
+        yield failing(error, "system")
+        return
+    yield from (Failure("system", f"{system.name} gave no report for this study") for _ in contexts[made:])
 
 
 async def write(

@@ -8,6 +8,7 @@ from typing import Any
 
 from rrgbench import hookimpl, hookspecs
 from rrgbench.errors import LLMError
+from rrgbench.interfaces import LLM
 from rrgbench.labels import CHEXPERT
 from rrgbench.types import Completion, Context, Failure, Finding, Findings, Message, Report, Status, Study
 
@@ -57,6 +58,7 @@ class Plugin:
     def rrgbench_register_metrics(self, register: hookspecs.Register) -> None:
         register("raising", f"{HERE}:RaisingMetric")
         register("length", f"{HERE}:Length")
+        register("judged", f"{HERE}:Judged")
 
 
 class CountingEncoder:
@@ -105,9 +107,16 @@ class Learning(Plain):
     """Notes which patients it was shown."""
 
     learnt: list[str] = []
+    renderers: list[object] = []
 
     def prepare(self, train: Sequence[Study], renderer: object) -> None:
         type(self).learnt = [study.patient_id for study in train]
+        self._renderer = renderer
+
+    async def write(self, findings: Findings, text: str, context: Context, ask: Any) -> Report | Failure:
+        if self._renderer not in type(self).renderers:
+            type(self).renderers.append(self._renderer)
+        return await super().write(findings, text, context, ask)
 
 
 class Scripted:
@@ -135,6 +144,8 @@ class Scripted:
             return Completion("  ", self._model)
         if how == "long":
             return Completion("word " * 30_000, self._model)
+        if how == "surrogate":
+            return Completion("half a pair \ud83d", self._model, 10, 5)
         if how and how != "once":
             raise LLMError(how, f"the server said {how}")
         return Completion(f"{self._model} says {said}", self._model, 10, 5, 0.001)
@@ -146,14 +157,17 @@ class Stumbling:
     version = "1"
     needs = ()
 
-    def __init__(self, fail: list[str] | None = None) -> None:
+    def __init__(self, fail: list[str] | None = None, gives: dict[str, str] | None = None) -> None:
         self._fail = fail or []
+        self._gives = gives or {}
 
     def generate(self, contexts: Sequence[Context]) -> Iterator[Report | Failure]:
         for context in contexts:
             if context.study_id in self._fail:
                 raise RuntimeError(f"stumbled over {context.study_id}")
-            yield Report(f"Normal study {context.study_id}.")
+            wrong: Any = {"nothing": None, "text": "Normal."}
+            gives = self._gives.get(context.study_id)
+            yield wrong[gives] if gives else Report(f"Normal study {context.study_id}.")
 
 
 class Nobody:
@@ -168,8 +182,10 @@ class Length:
     """The mean number of characters."""
 
     version = "1"
-    needs = ("report",)
     higher_is_better = {"length": True}
+
+    def __init__(self, needs_also: str | None = None) -> None:
+        self.needs = ("report", *([needs_also] if needs_also else []))
 
     def rows(self, cases: Sequence[Any]) -> Any:
         import pandas as pd
@@ -183,6 +199,13 @@ class Length:
 
         mean = stats.mean(rows["n"], stats.unit_weights(weights, len(rows)))
         return {"length": mean if weights is not None else float(mean[0])}
+
+
+class Judged(Length):
+    """A metric that asks an LLM."""
+
+    def __init__(self, judge: LLM) -> None:
+        super().__init__()
 
 
 class RaisingMetric(Length):

@@ -61,3 +61,11 @@ def test_what_can_t_be_read_is_named_with_its_row(tmp_path: Path) -> None:
     for name, says in broken(folder).items():
         with pytest.raises(ImageError, match=f"row 3.*({says})"):
             from_file(folder, name, None, "studies.csv, row 3").read()
+
+
+@pytest.mark.parametrize("name", ["a" * 300 + ".png", "a\0b.png"])
+def test_a_name_that_can_be_none_is_an_image_error(tmp_path: Path, name: str) -> None:
+    image = from_file(tmp_path, name, None, "studies.csv, row 3")
+    for look in (image.read, image.fingerprint):
+        with pytest.raises(ImageError, match="row 3"):
+            look()

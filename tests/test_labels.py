@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from rrgbench.labels import CHEXPERT, CHEXPERT_5, NIH, counterparts, snake, translate
+from rrgbench.labels import CHEXPERT, CHEXPERT_5, NIH, counterparts, part_of, snake, translate
 from rrgbench.types import Finding, Findings, Status
 
 
@@ -47,3 +47,13 @@ def test_findings_refuse_a_label_outside_the_vocabulary_and_a_probability_that_i
     for p in (float("nan"), -0.1, 1.1):
         with pytest.raises(ValueError, match="Edema"):
             Finding("Edema", Status.PRESENT, p)
+
+
+def test_a_part_of_a_vocabulary_translates_as_far_as_it_goes() -> None:
+    some = part_of(["effusion", "Mass", "Edema"])
+    assert some is not None and some.labels == ("Effusion", "Mass", "Edema")
+    assert counterparts(some, CHEXPERT) == {
+        "Pleural Effusion": ("Effusion",),
+        "Edema": ("Edema",),
+    }
+    assert part_of(NIH.labels) is NIH and part_of(["Scoliosis"]) is None

@@ -38,6 +38,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path: Path) -> Non
         ("a.csv", "study_id,report\n", "no rows"),
         ("a.csv", b"study_id\n\xff\xfe\n", "not UTF-8 at byte 9"),
         ("a.csv", "a,b\n1,2\n1,2,3,4\n", "line 3"),
+        ("a.csv", "study_id,report\ns1,Clear lungs, no effusion\n", "more cells than the header.*quotes"),
         ("a.jsonl", '{"study_id": 1}\n{"study_id":', "line 2"),
         ("a.jsonl", "[1]", "line 1.*object"),
         ("a.json", "{", "not JSON"),

@@ -54,7 +54,9 @@ def main() -> NoReturn:
     try:
         app(arguments)
         sys.exit(0)
-    except KeyboardInterrupt:
+    except SystemExit as stop:
+        if stop.code != 130:  # what typer makes of Ctrl-C
+            raise
         _quit("Interrupted. The same command goes on where this one stopped.", 1, debug)
     except RRGBenchError as error:
         _quit(str(error), 2 if isinstance(error, UsageError) else 1, debug)

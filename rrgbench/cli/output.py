@@ -50,6 +50,17 @@ def as_json(value: Any) -> None:
     sys.stdout.write("\n")
 
 
+def description(record: Mapping[str, Any]) -> None:
+    """Print a record, a line a key."""
+    typer.echo("")
+    for key, value in record.items():
+        if isinstance(value, Mapping):
+            value = "; ".join(f"{k} {v}" for k, v in value.items())
+        elif isinstance(value, list):
+            value = "; ".join(value)
+        typer.echo(f"{key:<10} {value}".rstrip())
+
+
 def results(runs: Sequence[RunResult]) -> None:
     """Print one run in full; of a grid a line a system."""
     if len(runs) == 1:
@@ -75,13 +86,13 @@ def _one(run: RunResult) -> None:
 
 def _grid(runs: Sequence[RunResult]) -> None:
     """A line a system under each dataset and protocol; the leaderboard page has the rest."""
-    for dataset in dict.fromkeys(_dataset(run) for run in runs):
-        mine = [run for run in runs if _dataset(run) == dataset]
+    for digest in dict.fromkeys(run.summary["dataset_digest"] for run in runs):
+        mine = [run for run in runs if run.summary["dataset_digest"] == digest]
         for protocol in dict.fromkeys(score["protocol"] for run in mine for score in run.summary["scores"]):
-            found = [{s["metric"]: s for s in run.summary["scores"] if s["protocol"] == protocol} for run in mine]
+            found = [_by_name(run, protocol) for run in mine]
             names = [name for name in GRID if any(name in scores for scores in found)]
             names = names or list(dict.fromkeys(name for scores in found for name in scores))[:MOST]
-            typer.echo(f"\n{dataset}, {protocol}: values with 95 % intervals; * marks a baseline")
+            typer.echo(f"\n{_dataset(mine[0])}, {protocol}: values with 95 % intervals; * marks a baseline")
             rows = [
                 (run.summary["system"] + ("*" if run.summary["baseline"] else ""), *(_cell(s.get(n)) for n in names))
                 for run, s in zip(mine, found, strict=True)
@@ -89,9 +100,18 @@ def _grid(runs: Sequence[RunResult]) -> None:
             table(rows, ("system", *names))
 
 
+def _by_name(run: RunResult, protocol: str) -> dict[str, Mapping[str, Any]]:
+    """The scores of a run by name; of two of one name that of this command, which comes first."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for score in run.summary["scores"]:
+        if score["protocol"] == protocol:
+            found.setdefault(score["metric"], score)
+    return found
+
+
 def _dataset(run: RunResult) -> str:
     mark = " (synthetic)" if run.summary["synthetic"] else ""
-    return f"{run.summary['dataset']}{mark}, n = {run.summary['n']}"
+    return f"{run.summary['dataset_spec']}{mark}, n = {run.summary['n']}"
 
 
 def _cell(score: Mapping[str, Any] | None) -> str:

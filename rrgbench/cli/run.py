@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from rrgbench.planning import Plan
     from rrgbench.runs import RunResult
 
 Specs = Annotated[list[str] | None, typer.Option(metavar="SPEC")]
@@ -55,8 +56,12 @@ def run(
     given = {key: value for key, value in locals().items() if key in RunConfig.model_fields}
     loaded = load(RunConfig, config, **given)
     if dry_run:
-        for plan in planning.plan(loaded, plugins.catalogue()):
-            _describe(plan)
+        plans = planning.plan(loaded, plugins.catalogue())
+        if json:
+            output.as_json([_description(plan) for plan in plans])
+        else:
+            for plan in plans:
+                output.description(_description(plan))
         return
     results = harness.run(loaded).runs
     if json:
@@ -107,19 +112,18 @@ def _exit(results: list[RunResult] | tuple[RunResult, ...]) -> None:
         raise typer.Exit(1)
 
 
-def _describe(plan: Any) -> None:
-    dataset = plan.parts["dataset"]
-    patients = len({study.patient_id for study in plan.studies})
-    typer.echo(f"\n{plan.label} (run {plan.run_id})")
-    typer.echo(f"  dataset    {dataset.spec}: {len(plan.studies)} studies of {patients} patients, split {plan.split}")
-    for kind, part in plan.makers.items():
-        typer.echo(f"  {kind:<10} {part.spec}")
-    if "llm" in plan.parts:
-        host = getattr(plan.parts["llm"].obj, "host", None)
-        typer.echo(f"  text goes  {f'to {host}' if host else 'nowhere: it stays on this machine'}")
-    typer.echo(f"  protocols  {', '.join(p.name for p in plan.protocols)}")
-    typer.echo(f"  metrics    {', '.join(m.spec for m in plan.metrics)}")
-    for name, reason in plan.unavailable.items():
-        typer.echo(f"  left out   {name}: {reason}")
-    for warning in plan.warnings:
-        typer.echo(f"  warning    {warning}")
+def _description(plan: Plan) -> dict[str, Any]:
+    hosts = sorted({host for part in (*plan.parts.values(), *plan.metrics) for host in part.hosts})
+    return {
+        "system": plan.label,
+        "run_id": plan.run_id,
+        "parts": {kind: part.spec for kind, part in plan.parts.items()},
+        "split": plan.split,
+        "studies": len(plan.studies),
+        "patients": len({study.patient_id for study in plan.studies}),
+        "sent to": hosts or "nobody: all stays on this machine",
+        "protocols": [protocol.name for protocol in plan.protocols],
+        "metrics": [metric.spec for metric in plan.metrics],
+        "left out": dict(plan.unavailable),
+        "warnings": list(plan.warnings),
+    }

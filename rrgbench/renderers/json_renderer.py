@@ -18,7 +18,6 @@ class JsonRenderer:
     def render(self, findings: Findings, context: Context) -> str:
         """The object, on one line."""
         said = [finding for finding in findings if finding.status is not Status.NOT_MENTIONED]
-        labels = findings.vocabulary.labels
         return json.dumps(
             {
                 "findings": [
@@ -31,7 +30,7 @@ class JsonRenderer:
                     }
                     for finding in said
                 ],
-                "not_assessed": [label for label in labels if findings.status(label) is Status.NOT_MENTIONED],
+                "not_assessed": findings.not_assessed(),
             },
             ensure_ascii=False,
         )

@@ -51,7 +51,8 @@ _GREETING = re.compile(
     re.IGNORECASE,
 )
 _POSTSCRIPT = re.compile(
-    r"^[ \t*_(\[]*(?:note\b|please note|disclaimer|this report (?:is|was|has been) (?:generated|based|written)|"
+    r"^[ \t*_(\[]*(?:note\s*:|please note\b|note that\b|disclaimer\b|"
+    r"this report (?:is|was|has been) (?:generated|based|written)|"
     r"let me know|i hope|feel free|if you (?:need|have|would|want)|is there anything|"
     r"(?:\[?your name\]?|radiologist|signed|signature|electronically signed|dictated by|date)\b[ \t]*:|best regards|"
     r"sincerely).*\Z",
@@ -90,7 +91,9 @@ def strip_chatter(reply: str) -> str:
     text = _BOLD.sub("", text)
     text = _MARKDOWN_HEADING.sub("", text)
     text = _GREETING.sub("", text, count=1)
-    return _POSTSCRIPT.sub("", text).strip()
+    headings = [match.end() for match in _HEADING.finditer(text)]
+    last = headings[-1] if headings else 0  # a section that follows is no postscript
+    return (text[:last] + _POSTSCRIPT.sub("", text[last:])).strip()
 
 
 def squeeze(text: str) -> str:

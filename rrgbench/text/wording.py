@@ -115,8 +115,7 @@ def region(label: str) -> str:
 
 def unassessed(findings: Findings) -> list[str]:
     """The labels that nothing is said of, but for No Finding, in the order of the vocabulary."""
-    labels = findings.vocabulary.labels
-    return [label for label in labels if label != NO_FINDING and findings.status(label) is Status.NOT_MENTIONED]
+    return [label for label in findings.not_assessed() if label != NO_FINDING]
 
 
 def is_normal(findings: Findings) -> bool:

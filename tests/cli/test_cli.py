@@ -53,7 +53,9 @@ def test_a_grid_prints_a_list(rrgbench: Call, table: str) -> None:
 def test_dry_run_says_what_would_be_done_and_does_nothing(rrgbench: Call, table: str, tmp_path: Path) -> None:
     done = rrgbench("run", "--dataset", table, "--encoder", "oracle", "--dry-run")
     assert done.code == 0
-    assert "8 studies of 6 patients" in done.out and "stays on this machine" in done.out
+    assert "studies    8" in done.out and "patients   6" in done.out and "stays on this machine" in done.out
+    (plan,) = rrgbench("run", "--dataset", table, "--encoder", "oracle", "--dry-run", "--json").json()
+    assert plan["studies"] == 8 and plan["parts"]["llm"] == "template"
     assert not (tmp_path / "runs").exists()
 
 

@@ -130,3 +130,8 @@ def test_the_real_nih_radiographs(shared: Path) -> None:
     assert all(study.images[0].read().shape == (512, 512) for study in found[:5])
     assert {study.images[0].view for study in found} == {"PA", "AP"}
     assert table.terms == "private"  # until its spec says otherwise
+
+
+def test_a_no_finding_column_beside_labels_that_lack_it_is_passed_over(tmp_path: Path) -> None:
+    (study,) = studies(Table(write(tmp_path, "study_id,y_Effusion,y_No Finding\n1,0,1\n"), labels="y_"))
+    assert study.labels is not None and [f.label for f in study.labels] == ["Effusion"]

@@ -96,3 +96,15 @@ def test_the_oracle_gives_the_labels_and_fails_where_there_are_none() -> None:
     assert (found.by_label["Edema"].probability, found.by_label["Edema"].side) == (1.0, "left")
     assert found.by_label["Fracture"].probability == 0.5
     assert isinstance(failure, Failure) and "study 2" in failure.message
+
+
+def test_an_unlabelled_study_is_not_judged_by_its_own_patient_either(tmp_path: Path) -> None:
+    rows = [(f"s{i}", f"p{i}", i % 2 == 0, 0.3 if i % 2 == 0 else 0.1) for i in range(40)]
+    rows += [("odd", "odd", True, 0.15), ("odd-2", "odd", True, 0.15)]
+    file = tmp_path / "p.csv"
+    pd.DataFrame([(r[0], r[3]) for r in rows], columns=["study_id", "Edema"]).to_csv(file, index=False)
+    encoder = FindingsFile(file, threshold="fit")
+    studies = [labelled(study, patient, present) for study, patient, present, _ in rows[:-1]]
+    encoder.calibrate([*studies, Study("odd-2", "odd")])
+    (second,) = encode(encoder, "odd-2")
+    assert isinstance(second, Findings) and second.status("Edema") is Status.ABSENT

@@ -13,6 +13,8 @@ from rrgbench.errors import UsageError
 from rrgbench.labelers.rules import RuleLabeler
 from rrgbench.labels import CHEXPERT, CHEXPERT_5, NIH
 from rrgbench.metrics.clinical import ClinicalF1
+from rrgbench.parts import build
+from rrgbench.plugins import catalogue
 from rrgbench.types import Case, Finding, Findings, Report, Status, Study
 
 CELLS = np.array(["", "1", "0", "-1"])
@@ -98,3 +100,20 @@ def test_a_file_without_a_label_s_column_is_refused_by_name(tmp_path: Path) -> N
     file.write_text("study_id,Edema\ns0,1\n")
     with pytest.raises(UsageError, match="no column for the label No Finding"):
         ClinicalF1(RuleLabeler(), file)
+
+
+def test_a_study_that_one_file_lacks_is_no_row(tmp_path: Path) -> None:
+    one, two = write(tmp_path / "a.csv", np.full((1, 14), "1")), write(tmp_path / "b.csv", np.full((2, 14), "1"))
+    rows = ClinicalF1(RuleLabeler(), one, two).rows([case("s0", "any", None), case("s1", "any", None)])
+    assert rows.loc["s1"].isna().all() and rows.loc["s0"].notna().all()
+
+
+def test_two_systems_label_files_make_one_column(tmp_path: Path) -> None:
+    true = write(tmp_path / "true.csv", np.full((2, 14), "1"))
+    signatures = {
+        build(
+            catalogue(), "metric", f"rulelabel:report_labels={write(tmp_path / name, cells)},reference_labels={true}"
+        ).signature
+        for name, cells in {"a.csv": np.full((2, 14), "1"), "b.csv": np.full((2, 14), "0")}.items()
+    }
+    assert len(signatures) == 1

@@ -78,3 +78,9 @@ def test_a_long_reply_takes_time_in_proportion(unit: str) -> None:
     started = time.process_time()
     split_sections(strip_chatter(unit * (500_000 // len(unit))))
     assert time.process_time() - started < 3
+
+
+def test_a_note_is_a_finding_and_no_postscript() -> None:
+    text = "FINDINGS:\nNote is made of cardiomegaly.\nIMPRESSION: Cardiomegaly."
+    assert strip_chatter(text) == text
+    assert split_sections(strip_chatter("FINDINGS: a\nDate: today\nIMPRESSION: b"))["impression"] == "b"

@@ -196,7 +196,7 @@ def test_429_may_name_the_time_of_day(server: Server, ahead: float, wait: float)
         (403, error("country not supported"), "auth", False),
         (404, error("no such model"), "model", False),
         (408, error("slow"), "server", True),
-        (429, error("you ran out of credit", code="insufficient_quota"), "rate limit", False),
+        (429, error("you ran out of credit", code="insufficient_quota"), "quota", False),
         (500, b"<html>oops</html>", "server", True),
         (503, error("overloaded"), "server", True),
     ],

@@ -22,7 +22,6 @@ RIGHT, LEFT = -1, 1  # the sign of the patient's sides along x
 ENTRIES = 1024  # of a table
 LOWEST, REACH = -0.15, 1.3  # tables by height run from -0.15 to 1.15, those by distance from 0 to 0.65
 HEIGHTS = np.linspace(LOWEST, LOWEST + REACH, ENTRIES)
-DISTANCES = np.linspace(0, REACH / 2, ENTRIES)
 
 
 def sides(condition: Condition) -> tuple[int, ...]:

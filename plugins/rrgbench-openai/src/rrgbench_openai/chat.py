@@ -178,7 +178,7 @@ class OpenAIChat:
         if error.code in ("content_filter", "content_policy_violation"):
             return LLMError("refused", detail)
         if error.code == "insufficient_quota":
-            return LLMError("rate limit", detail)
+            return LLMError("quota", detail)
         if status == 429:
             return LLMError("rate limit", detail, retry=True, wait=_retry_after(response.headers))
         if status in (408, 409) or status >= 500:
