@@ -85,7 +85,7 @@ class Asker:
     async def _complete(self, messages: Sequence[Message], schema: Mapping[str, Any] | None) -> Completion:
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return await asyncio.wait_for(self._llm.complete(messages, schema), self._timeout)
+                return await asyncio.wait_for(self._once(messages, schema), self._timeout)
             except TimeoutError:
                 error = LLMError("timeout", f"no reply within {self._timeout:g} s", retry=True)
             except LLMError as raised:
@@ -97,6 +97,13 @@ class Asker:
                 raise error
             await asyncio.sleep(wait)
         raise AssertionError("unreachable")
+
+    async def _once(self, messages: Sequence[Message], schema: Mapping[str, Any] | None) -> Completion:
+        try:
+            completion: Completion = await self._llm.complete(messages, schema)
+            return completion
+        except SystemExit as error:  # the event loop would end the process
+            raise LLMError("llm", f"SystemExit: {error}") from error
 
 
 def total(values: Sequence[float | None]) -> float | None:

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rrgbench.errors import RunError
+
 
 def digest(*pieces: Any) -> str:
     """A SHA-256 of JSON-able values; the same on every machine."""
@@ -38,9 +40,12 @@ class Cache:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
         self._db = sqlite3.connect(path, timeout=60, check_same_thread=False)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=NORMAL")
-        self._db.execute("CREATE TABLE IF NOT EXISTS calls (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID")
+        try:
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.execute("CREATE TABLE IF NOT EXISTS calls (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID")
+        except sqlite3.DatabaseError as error:
+            raise RunError(f"The call cache {path} is damaged ({error}): delete it and run again.") from error
 
     def get(self, key: str) -> dict[str, Any] | None:
         """The value of a key, or None."""

@@ -51,7 +51,7 @@ class RunConfig(BaseModel):
     metric: Grid | None = None
     limit: Annotated[int, Field(ge=1)] | None = None
     out: Path = Path("runs")
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0)] = 0
     failures: Literal["exclude", "empty"] = "exclude"
     resamples: Annotated[int, Field(ge=0)] = 1000
     timeout: Annotated[float, Field(gt=0)] = 300.0
@@ -90,6 +90,8 @@ def load(model: type[Config], file: Path | None = None, **given: Any) -> Config:
 
 def check(model: type[Config], values: Mapping[str, Any], where: str = "") -> Config:
     """Validate a configuration. Raises UsageError, in words."""
+    if not isinstance(values, Mapping):
+        raise UsageError(f"A configuration is a mapping such as {{'encoder': 'vit'}}, not {values!r}.")
     for key in values:
         if key not in model.model_fields:
             known = list(model.model_fields)
@@ -99,6 +101,8 @@ def check(model: type[Config], values: Mapping[str, Any], where: str = "") -> Co
             )
     try:
         return model.model_validate(dict(values))
+    except UsageError as error:
+        raise UsageError(f"The configuration{where}: {error}" if where else str(error)) from None
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(piece) for piece in first["loc"])
@@ -114,7 +118,10 @@ def _read(file: Path) -> dict[str, Any]:
         raise UsageError(f"The configuration {file} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
         raise UsageError(f"The configuration {file} must be a mapping such as `encoder: vit`.")
-    return {str(key): _expand(value, file) for key, value in values.items()}
+    try:
+        return {str(key): _expand(value, file) for key, value in values.items()}
+    except RecursionError:
+        raise UsageError(f"The configuration {file} holds itself (an alias inside its own anchor).") from None
 
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")

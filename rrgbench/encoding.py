@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from rrgbench.cache import Cache, digest
-from rrgbench.errors import ImageError, UsageError
+from rrgbench.errors import FAULTS, ImageError, UsageError
 from rrgbench.labels import VOCABULARIES
 from rrgbench.parts import Part
 from rrgbench.types import Box, Context, Failure, Finding, Findings, Status, Vocabulary
@@ -18,7 +18,7 @@ BATCH = 32
 Encoded = dict[str, tuple[Findings | Failure, float]]
 
 
-def failing(error: Exception, kind: str) -> Failure:
+def failing(error: BaseException, kind: str) -> Failure:
     """The failure that an exception of a part becomes."""
     if isinstance(error, ImageError):
         return Failure("image", str(error))
@@ -71,7 +71,7 @@ def _one_batch(encoder: Part, batch: list[Context]) -> list[Findings | Failure]:
         return found
     except UsageError:
         raise  # the encoder can't work as it was asked for: no study's fault
-    except Exception as error:
+    except FAULTS as error:
         if len(batch) == 1:
             return [failing(error, "encoder")]
         return [found for seen in batch for found in _one_batch(encoder, [seen])]

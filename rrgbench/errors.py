@@ -41,7 +41,11 @@ class LLMError(RRGBenchError):
         return self.kind in ("auth", "model", "quota")
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`` Did you mean 'x'?`` for the nearest known word, or an empty string."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+FAULTS = (Exception, SystemExit)
+"""What a part may raise while it works: a plugin that calls sys.exit() must not end the run as if it were done."""
+
+
+def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """`` Did you mean 'x'?`` for the nearest known word, or an empty string. ``cutoff`` is difflib's likeness, 0..1."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)
     return f" Did you mean {near[0]!r}?" if near else ""

@@ -21,7 +21,7 @@ from rrgbench.cache import Cache, digest
 from rrgbench.config import RunConfig, check
 from rrgbench.datasets.table import Table
 from rrgbench.encoding import encode, encode_cached
-from rrgbench.errors import UsageError
+from rrgbench.errors import RunError, UsageError
 from rrgbench.parts import Part, build
 from rrgbench.planning import Plan, context, measures, plan, planned
 from rrgbench.runs import (
@@ -61,11 +61,19 @@ def run(config: RunConfig | Mapping[str, Any] | None = None, **given: Any) -> Ru
     ``config`` may be a mapping, or its keys may be given as keywords: ``run(encoder="oracle", limit=20)``. Raises
     ``UsageError`` before any work where the request is wrong. Reports that can't be made are recorded as failures.
     """
-    if not isinstance(config, RunConfig):
-        config = check(RunConfig, {**(config or {}), **given})
+    if isinstance(config, RunConfig):
+        config = config.model_dump()
+    config = check(RunConfig, {**(config or {}), **given})
     catalogue = plugins.catalogue()
-    plans = plan(config, catalogue)
-    return RunResults(tuple(run_one(each, catalogue) for each in plans))
+    runs, problems = [], []
+    for each in plan(config, catalogue):
+        try:
+            runs.append(run_one(each, catalogue))
+        except RunError as error:  # one system's server is down: the others of the grid go on
+            problems.append(f"{each.label}: {error}")
+    if problems and not runs:
+        raise RunError("; ".join(problems))
+    return RunResults(tuple(runs), tuple(problems))
 
 
 def run_one(plan: Plan, catalogue: plugins.Catalogue) -> RunResult:
@@ -77,8 +85,9 @@ def run_one(plan: Plan, catalogue: plugins.Catalogue) -> RunResult:
         manifest = _manifest(plan)
         folder.write_json("manifest.json", manifest)
         state.warnings += catalogue.call("rrgbench_run_started", manifest=manifest, folder=path)
-        cache = Cache(plan.config.out / ".cache.sqlite")
+        cache = None
         try:
+            cache = Cache(plan.config.out / ".cache.sqlite")
             records = folder.records()
             findings = _encode_stage(plan, cache, state)
             if findings:
@@ -90,7 +99,8 @@ def run_one(plan: Plan, catalogue: plugins.Catalogue) -> RunResult:
             folder.write_json("manifest.json", {**manifest, "status": "incomplete", "warnings": state.warnings})
             raise
         finally:
-            cache.close()
+            if cache:
+                cache.close()
         result = _finish(plan, manifest, records, scores, folder, state)
     for warning in catalogue.call("rrgbench_run_finished", result=result):
         progress.say(f"warning: {warning}")
@@ -147,6 +157,10 @@ def _references(catalogue: plugins.Catalogue, value: Path | Mapping[str, str] | 
 def _frame(value: Mapping[str, str] | pd.DataFrame) -> pd.DataFrame:
     if isinstance(value, pd.DataFrame):
         return value
+    if not isinstance(value, Mapping):
+        raise UsageError(
+            f"Reports are a file, a mapping from study_id to text or a DataFrame, not a {type(value).__name__}."
+        )
     return pd.DataFrame({"study_id": list(value), "report": list(value.values())}, dtype=object)
 
 
@@ -157,6 +171,8 @@ def rescore(folder: Path, metrics: Sequence[Any] | None = None, **given: Any) ->
         manifest, summary = run_folder.read_json("manifest.json"), run_folder.read_json("scores.json")
         if manifest is None or summary is None:
             raise UsageError(f"{folder} holds no finished run: it has no scores.json.")
+        if not manifest.keys() >= {"config", "parts", "dataset"}:
+            raise RunError(f"{folder / 'manifest.json'} is damaged.")
         changed = {key: value for key, value in given.items() if value is not None}
         kept = {key: manifest["config"][key] for key in ("limit", "split", "seed", "failures", "resamples", "protocol")}
         config = check(RunConfig, {**kept, **changed, "metric": metrics, "out": folder})
@@ -165,11 +181,13 @@ def rescore(folder: Path, metrics: Sequence[Any] | None = None, **given: Any) ->
         if again.dataset_digest != manifest["dataset"]["digest"]:
             raise UsageError(f"{folder}: the dataset {dataset.spec} is not what it was when the reports were made.")
         records = run_folder.records()
-        reports = {study.study_id: from_record(records[study.study_id]) for study in again.studies}
+        lost = Failure("missing", "reports.jsonl has no line for this study")
+        there = {study_id: from_record(record) for study_id, record in records.items()}
+        reports = {study.study_id: there.get(study.study_id, lost) for study in again.studies}
         findings: dict[str, Findings | Failure] = {}
         if (file := folder / "findings.parquet").exists():
             missing = Failure("encoder", "no findings were made for this study")
-            findings = {s.study_id: missing for s in again.studies} | findings_of(pd.read_parquet(file))
+            findings = {s.study_id: missing for s in again.studies} | findings_of(run_folder.read_frame(file.name))
         state = State()
         scores = _score_stage(again, findings, reports, run_folder, state)
         summary |= {"failures_count_as": config.failures, "scores": [score_record(each) for each in scores]}
@@ -279,8 +297,10 @@ def _score_stage(
         scores += [s for s in old if (s.metric, s.protocol, s.signature) not in new and s.value is not None]
         file = folder.path / "rows.parquet"
         if file.exists():
-            kept = pd.read_parquet(file)
+            kept = folder.read_frame(file.name)
             rows = rows.merge(kept[["study_id", *kept.columns.difference(rows.columns, sort=False)]], on="study_id")
+    if not scores:
+        state.warnings.append("nothing was scored: the dataset has neither labels nor reports that a metric could use")
     folder.write_frame("rows.parquet", rows)
     state.seconds["score"] = time.monotonic() - started
     return scores
@@ -352,6 +372,7 @@ def _finish(
         "coverage": len(reported) / len(mine),
         "failures": failures,
         "failures_count_as": plan.config.failures,
+        "resamples": plan.config.resamples,
         "created": manifest["created"],
         "costs": _costs(mine),
         "reports_digest": reports_digest({r["study_id"]: from_record(r) for r in mine}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -59,7 +60,10 @@ def _digest(file: Path, size: int, mtime_ns: int) -> str:
 def _read(folder: Path, name: str, source: str) -> npt.NDArray[np.float32]:
     file = _locate(folder, name, source)
     try:
-        with PIL.Image.open(file, formats=("PNG", "JPEG")) as image:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)  # MAX_PIXELS is checked below
+            opened = PIL.Image.open(file, formats=("PNG", "JPEG"))
+        with opened as image:
             if image.width * image.height > MAX_PIXELS:
                 raise ImageError(f"{source}: the image {name!r} has {image.width} x {image.height} pixels: too many.")
             image.load()

@@ -52,9 +52,9 @@ class Dataset(Protocol):
 class Encoder(Protocol):
     """Contexts to findings. ``needs`` names what it must see of a study: "images", "labels", ...
 
-    Optional: ``calibrate(studies)`` gets labelled studies to fit thresholds on, once, before ``encode``; ``fit(train,
-    validate, folder, ...)`` trains it; ``batch`` is how many contexts it wants at once (default 32); ``cached = False``
-    where looking up is not cheaper than encoding.
+    Optional: ``calibrate(studies)`` gets studies to fit thresholds on, once, before ``encode``, and returns warnings;
+    ``fit(train, validate, folder, ...)`` trains it; ``batch`` is how many contexts it wants at once (default 32);
+    ``cached = False`` where looking up is not cheaper than encoding.
     """
 
     version: str

@@ -137,7 +137,13 @@ def build(catalogue: Catalogue, kind: str, value: Any) -> Part:
     public = Spec(spec.name, {**spec.options, **files}, {k: raw for k, raw in spec.raw.items() if k not in files})
     if host := getattr(obj, "host", None):
         hosts.append(host)
-    return Part(kind, spec.name, str(spec), obj, entry.distribution, shown, str(public), tuple(hosts))
+    return Part(kind, spec.name, str(_placed(spec, shown)), obj, entry.distribution, shown, str(public), tuple(hosts))
+
+
+def _placed(spec: Spec, shown: Mapping[str, Any]) -> Spec:
+    """The spec with whole paths, so that it means the same from another folder."""
+    files = {k: str(v.resolve()) for k, v in shown.items() if k in spec.options and isinstance(v, Path) and v.exists()}
+    return Spec(spec.name, {**spec.options, **files}, {k: raw for k, raw in spec.raw.items() if k not in files})
 
 
 def check_known(what: str, given: Mapping[str, Any], declared: Sequence[Option]) -> None:

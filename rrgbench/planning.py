@@ -143,6 +143,7 @@ def _prepare(parts: Mapping[str, Part], studies: Sequence[Study]) -> list[str]:
             else:
                 yield study
 
+    warnings: list[str] = []
     train = "train" if "train" in dataset.splits else None
     for kind in ("prompt", "system"):
         if kind in parts and hasattr(parts[kind].obj, "prepare"):
@@ -150,8 +151,7 @@ def _prepare(parts: Mapping[str, Part], studies: Sequence[Study]) -> list[str]:
             parts[kind].obj.prepare(list(others(train)) if train else [], *extra)
     if "encoder" in parts and hasattr(parts["encoder"].obj, "calibrate"):
         own = "validate" not in dataset.splits
-        parts["encoder"].obj.calibrate(list(studies) if own else list(others("validate")))
-    warnings = []
+        warnings += parts["encoder"].obj.calibrate(list(studies) if own else list(others("validate"))) or []
     if leaks:
         warnings.append(f"{len(leaks)} evaluated patients stand in another split too; nothing was learnt from theirs")
     if "system" in parts and hasattr(parts["system"].obj, "check"):

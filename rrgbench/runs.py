@@ -49,6 +49,7 @@ class RunResults:
     """The results of a grid, one a system."""
 
     runs: tuple[RunResult, ...]
+    problems: tuple[str, ...] = ()  # systems of the grid that could not be run to the end, with the reason
 
     def frame(self) -> pd.DataFrame:
         """A row a score of each run."""
@@ -62,8 +63,11 @@ class RunFolder:
 
     def __init__(self, path: Path, private: bool) -> None:
         self.path = path
-        path.mkdir(parents=True, exist_ok=True, mode=0o700 if private else 0o777)
-        self._lock = (path / ".lock").open("w")
+        try:
+            path.mkdir(parents=True, exist_ok=True, mode=0o700 if private else 0o777)
+            self._lock = (path / ".lock").open("w")
+        except OSError as error:
+            raise UsageError(f"{path} can't be made a run folder ({error.strerror}): choose another --out.") from None
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -89,7 +93,24 @@ class RunFolder:
     def read_json(self, name: str) -> dict[str, Any] | None:
         """A JSON file of the folder, or None where there is none yet."""
         file = self.path / name
-        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+        if not file.exists():
+            return None
+        try:
+            value = json.loads(file.read_text(encoding="utf-8"))
+        except ValueError:
+            value = None
+        if not isinstance(value, dict):
+            raise RunError(f"{file} is damaged: delete it and run again.")
+        return value
+
+    def read_frame(self, name: str) -> pd.DataFrame:
+        """A parquet file of the folder."""
+        import pandas as pd
+
+        try:
+            return pd.read_parquet(self.path / name)
+        except (OSError, ValueError):
+            raise RunError(f"{self.path / name} is damaged: delete it and run again.") from None
 
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
         """Write a JSON file, whole or not at all."""
@@ -120,17 +141,20 @@ class RunFolder:
         whole = data[: data.rfind(b"\n") + 1]
         if len(whole) < len(data):
             os.truncate(file, len(whole))
-        return {record["study_id"]: record for record in read_records(whole.decode("utf-8").split("\n"), file)}
+        return {record["study_id"]: record for record in _records(whole.split(b"\n"), file)}
 
 
-def read_records(lines: Iterable[str], file: Path) -> Iterable[Record]:
+def _records(lines: Iterable[bytes], file: Path) -> Iterable[Record]:
     """The records of the lines of a reports.jsonl."""
     for number, line in enumerate(lines, 1):
         if line:
             try:
-                yield json.loads(line)
+                record = json.loads(line)
             except ValueError:
-                raise RunError(f"{file}, line {number}, is damaged: remove the line and run again.") from None
+                record = None
+            if not isinstance(record, dict) or not record.keys() >= {"study_id", "text", "sections", "failure"}:
+                raise RunError(f"{file}, line {number}, is damaged: remove the line and run again.")
+            yield record
 
 
 def to_record(study_id: str, outcome: Report | Failure, **usage: Any) -> Record:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from rrgbench import stats
-from rrgbench.errors import UsageError
+from rrgbench.errors import FAULTS, UsageError
 from rrgbench.parts import Part, build, load_class, options
 from rrgbench.plugins import Catalogue
 from rrgbench.protocols import Protocol
@@ -103,12 +104,14 @@ def score(metric: Part, protocol: Protocol, all_cases: Sequence[Case], terms: Te
         try:
             rows = metric.obj.rows(usable)
             _check_rows(rows, usable)
-            values = {name: float(value) for name, value in metric.obj.reduce(rows).items()}
+            values = {str(name): float(value) for name, value in metric.obj.reduce(rows).items()}
             intervals = _intervals(metric, rows, all_cases, usable, terms)
             described = [metric.obj.describe(rows)] if hasattr(metric.obj, "describe") else []
-        except Exception as error:
+        except FAULTS as error:
             fault = f"{type(error).__name__}: {error}"
             reason = f"the metric failed ({type(error).__name__}; the warnings in manifest.json say more)"
+            if isinstance(error, UsageError):
+                reason = str(error)
             rows, values = pd.DataFrame(), {}
     directions = metric.obj.higher_is_better
     signature = "|".join(
@@ -176,8 +179,15 @@ def _has(case: Case, need: str) -> bool:
 
 
 def _check_rows(rows: pd.DataFrame, usable: Sequence[Case]) -> None:
+    """Raise ValueError for rows that can't be kept beside the others."""
     if list(rows.index) != [case.study.study_id for case in usable]:
         raise ValueError("the metric's rows are not one a case, in order, indexed by study_id")
+    if not rows.columns.is_unique or not all(isinstance(column, str) for column in rows.columns):
+        raise ValueError("the columns of the metric's rows must have names of their own")
+    try:
+        rows.to_parquet(io.BytesIO())
+    except Exception as error:
+        raise ValueError(f"the metric's rows can't be written to a file: {error}") from error
 
 
 def _intervals(
@@ -190,4 +200,4 @@ def _intervals(
     position = {case.study.study_id: at for at, case in enumerate(all_cases)}
     weights = stats.patient_weights(patients, terms.resamples, terms.seed)
     drawn = metric.obj.reduce(rows, weights[:, [position[case.study.study_id] for case in usable]])
-    return {name: stats.percentile_interval(np.asarray(values, float)) for name, values in drawn.items()}
+    return {str(name): stats.percentile_interval(np.asarray(values, float)) for name, values in drawn.items()}

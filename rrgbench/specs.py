@@ -35,7 +35,7 @@ class Spec:
             return parse(value)
         if isinstance(value, Mapping) and len(value) == 1:
             ((name, options),) = value.items()
-            if options is None or isinstance(options, Mapping):
+            if options is None or (isinstance(options, Mapping) and all(isinstance(key, str) for key in options)):
                 return Spec(str(name), dict(options or {}))
         raise UsageError(
             f"A part is written as a spec string (vit:size=96) or as a mapping of one name to its options"
@@ -76,11 +76,13 @@ def parse(text: str) -> Spec:
 def _split(rest: str, whole: str) -> Iterator[str]:
     closing: list[str] = []
     quote = ""
+    escaped = False
     start = 0
     for at, char in enumerate(rest):
         if quote:
-            if char == quote and not (quote == '"' and rest[at - 1] == "\\"):
+            if char == quote and not escaped:
                 quote = ""
+            escaped = char == "\\" and quote == '"' and not escaped
         elif char in "\"'" and rest[start:at].rstrip()[-1:] in ("=", "[", ",", "{", ":", "("):
             quote = char  # an apostrophe inside a word is no quote
         elif char in _OPENERS:
@@ -97,6 +99,8 @@ def _split(rest: str, whole: str) -> Iterator[str]:
 
 
 def _read(raw: str) -> Any:
+    if " #" in raw and raw[0] not in "\"'[{":
+        return raw  # YAML would take the rest for a comment
     try:
         return yaml.safe_load(raw)
     except yaml.YAMLError:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import math
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from rrgbench.errors import UsageError, did_you_mean
@@ -48,6 +49,10 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 def _csv(path: Path) -> pd.DataFrame:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        header = next(csv.reader(file), [])
+    if twice := [name for at, name in enumerate(header) if name in header[:at]]:
+        raise UsageError(f"{path}: there are two columns {twice[0]!r}; rename or remove one.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # pandas would cut such rows short
@@ -71,7 +76,7 @@ def _jsonl(path: Path) -> pd.DataFrame:
             if not isinstance(record, dict):
                 raise UsageError(f'{path}, line {number}: each line must be an object such as {{"study_id": …}}.')
             records.append(record)
-    return _frame(records)
+    return as_text(pd.DataFrame(records, dtype=object), str(path))
 
 
 def _json(path: Path) -> pd.DataFrame:
@@ -83,16 +88,34 @@ def _json(path: Path) -> pd.DataFrame:
         value = [{"study_id": key, "report": text} for key, text in value.items()]
     if not isinstance(value, list) or not all(isinstance(record, dict) for record in value):
         raise UsageError(f"{path}: must hold a list of records, or a mapping from study_id to text.")
-    return _frame(value)
+    return as_text(pd.DataFrame(value, dtype=object), str(path))
 
 
-def _frame(records: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    return as_text(pd.DataFrame(list(records), dtype=object))
+def as_text(frame: pd.DataFrame, source: str) -> pd.DataFrame:
+    """Every cell of a frame as text: None and NaN are the empty string, 3.0 is "3" (an id that pandas made a float).
+
+    Raises UsageError for a cell that is neither text nor a number, and for two columns of one name.
+    """
+    names = [str(column) for column in frame.columns]
+    if twice := [name for at, name in enumerate(names) if name in names[:at]]:
+        raise UsageError(f"{source}: there are two columns {twice[0]!r}; rename or remove one.")
+    cells = {
+        name: [_text(cell, f"{source}, row {row}, column {name!r}") for row, cell in enumerate(frame.iloc[:, at], 1)]
+        for at, name in enumerate(names)
+    }
+    return pd.DataFrame(cells, dtype=str, columns=names)
 
 
-def as_text(frame: pd.DataFrame) -> pd.DataFrame:
-    """Every cell of a frame as text; None and NaN are the empty string."""
-    return frame.map(lambda cell: cell if isinstance(cell, str) else "" if pd.isna(cell) else str(cell))
+def _text(cell: object, where: str) -> str:
+    if isinstance(cell, str):
+        return cell.encode("utf-8", "replace").decode()  # half a surrogate pair can't be written to a file
+    if cell is None or cell is pd.NA or (isinstance(cell, float) and math.isnan(cell)):
+        return ""
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    if isinstance(cell, (bool, int, float, np.number)):
+        return str(cell)
+    raise UsageError(f"{where}: a cell must be text or a number, not {type(cell).__name__}.")
 
 
 def require(frame: pd.DataFrame, source: str, **columns: str | None) -> None:
@@ -111,6 +134,8 @@ def require(frame: pd.DataFrame, source: str, **columns: str | None) -> None:
 def by_id(frame: pd.DataFrame, source: str, column: str) -> pd.DataFrame:
     """The frame indexed by an id column. Raises UsageError for a blank id and for one that stands twice."""
     require(frame, source, id=column)
+    if frame.empty:
+        raise UsageError(f"{source}: the table has no rows.")
     ids = frame[column].str.strip()
     if (blank := ids.eq("")).any():
         raise UsageError(f"{source}, row {_row(blank)}: the id column {column!r} is blank; give every row an id.")

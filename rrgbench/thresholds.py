@@ -53,6 +53,11 @@ class CrossFitted:
             for left_out in (*range(FOLDS), None)
         }
 
+    def never(self) -> list[str]:
+        """The labels that have no positive to fit on for some patients, for whom they are never called."""
+        used = [self._by_fold[fold] for fold in {*self._folds.values(), None}]
+        return [label for label in self._by_fold[None] if any(by_label[label] == math.inf for by_label in used)]
+
     def of(self, patient: str) -> dict[str, float]:
         """The thresholds that judge this patient's studies."""
         return self._by_fold[self._folds.get(patient)]

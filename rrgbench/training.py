@@ -76,6 +76,8 @@ def _say(event: Mapping[str, Any]) -> None:
     """The first few figures of what the encoder logs: the rest is in its history."""
     shown = {key: value for key, value in event.items() if isinstance(value, (str, int, float))}
     words = [f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in list(shown.items())[:5]]
+    if skipped := event.get("skipped"):
+        words.append(f"skipped {len(skipped)} (the first: {skipped[0]})")
     progress.say(", ".join(words))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from rrgbench.asking import Asker
 from rrgbench.cache import Cache
 from rrgbench.encoding import failing
-from rrgbench.errors import LLMError, RunError
+from rrgbench.errors import FAULTS, LLMError, RunError
 from rrgbench.interfaces import Writer
 from rrgbench.parts import Part
 from rrgbench.planning import Plan, context
@@ -52,7 +52,7 @@ def _outcomes(system: Part, contexts: Sequence[Context]) -> Iterator[Report | Fa
         for outcome in islice(system.obj.generate(contexts), len(contexts)):
             made += 1
             yield outcome
-    except Exception as error:
+    except FAULTS as error:
         yield failing(error, "system")
         return
     yield from (Failure("system", f"{system.name} gave no report for this study") for _ in contexts[made:])
@@ -100,7 +100,7 @@ async def write(
 def _write_plain(writer: Writer, found: Findings, study: Study) -> Report | Failure:
     try:
         return writer.write(found, context(study, getattr(writer, "needs", ())))
-    except Exception as error:
+    except FAULTS as error:
         return failing(error, "writer")
 
 
@@ -112,7 +112,8 @@ async def _write_prompted(plan: Plan, found: Findings, study: Study, ask: Any) -
         return outcome
     except LLMError as error:
         if error.fatal:
-            raise RunError(f"{plan.parts['llm'].spec}: {error} No report was made; the run can go on later.") from error
+            why = str(error).rstrip(".")
+            raise RunError(f"{plan.parts['llm'].spec}: {why}. The same command goes on from here.") from error
         return Failure(error.kind, str(error))
-    except Exception as error:
+    except FAULTS as error:
         return failing(error, "prompt")

@@ -138,6 +138,8 @@ class Scripted:
         how = self._script.get(study)
         if how == "once" and type(self).calls.count(study) == 1:
             raise LLMError("rate limit", "slow down", retry=True, wait=0.0)
+        if how == "exit":
+            raise SystemExit(0)
         if how == "crash":
             raise ZeroDivisionError("a plugin's own fault")
         if how == "empty":
@@ -213,7 +215,18 @@ class RaisingMetric(Length):
 
     higher_is_better = {"raising": True}
 
+    def __init__(self, how: str = "raises") -> None:
+        super().__init__()
+        self._how = how
+
     def rows(self, cases: Sequence[Any]) -> Any:
+        rows = super().rows(cases)
+        if self._how == "exits":
+            raise SystemExit(0)
+        if self._how == "sets":
+            return rows.assign(n=[{"a", "set"} for _ in cases])
+        if self._how == "twins":
+            return rows.assign(m=1.0).set_axis(["n", "n"], axis=1)
         raise ValueError("a metric's own fault")
 
 

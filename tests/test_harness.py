@@ -353,3 +353,54 @@ def test_a_judge_inside_a_metric_passes_the_same_gate(run: Any, table: str) -> N
         run(dataset=private, metric=["judged:judge=remote"])
     with pytest.raises(UsageError, match="can't need 'weather'"):
         run(metric=["length:needs_also=weather"])
+
+
+@pytest.mark.parametrize("how", ["exits", "sets", "twins"])
+def test_rows_that_can_t_be_kept_cost_that_metric_alone(run: Any, how: str) -> None:
+    raising, length = run(metric=[f"raising:how={how}", "length"]).scores
+    assert raising.value is None and length.value is not None
+
+
+def test_a_part_that_calls_sys_exit_does_not_end_the_run_as_if_it_were_done(run: Any) -> None:
+    assert failures(run(llm=scripted(s1="exit"))) == {"s1": ("llm", "SystemExit: 0")}
+
+
+def test_one_system_of_a_grid_that_stops_stops_no_other(table: str, tmp_path: Path) -> None:
+    given = {"encoder": "counting", "renderer": "names", "prompt": "plain", "metric": ["length"], "dataset": table}
+    results = harness.run({**given, "llm": [scripted(s0="auth"), "scripted:model=other"], "out": tmp_path})
+    assert [result.complete for result in results.runs] == [True]
+    assert "auth" in results.problems[0]
+
+
+@pytest.mark.parametrize("file", ["scores.json", "rows.parquet", "reports.jsonl", "../../.cache.sqlite"])
+def test_a_damaged_file_is_named_with_the_mend(run: Any, file: str) -> None:
+    folder = run().folder
+    (folder / file).write_bytes(b"GARBAGE\xff\n" * 100)
+    with pytest.raises(RunError, match=r"damaged.*(delete|remove).*run again"):
+        run()
+
+
+def test_an_out_that_is_a_file_is_refused(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(UsageError, match="choose another --out"):
+        run(out=tmp_path / "taken")
+
+
+def test_a_config_object_takes_further_keywords(table: str, tmp_path: Path) -> None:
+    from rrgbench.config import RunConfig
+
+    config = RunConfig(dataset=table, system=["constant"], metric=["length"], out=tmp_path)  # type: ignore[arg-type]
+    (result,) = harness.run(config, limit=2).runs
+    assert result.summary["n"] == 2
+
+
+@pytest.mark.parametrize("reports", [None, ["a report"], {"1": ["a", "list"]}, {}])
+def test_reports_of_a_wrong_type_are_refused_in_words(reports: Any) -> None:
+    with pytest.raises(UsageError):
+        harness.score(reports, {"1": "x"})
+
+
+def test_ids_that_pandas_made_floats_are_the_same_ids() -> None:
+    frame = pd.DataFrame({"study_id": [1.0, 2.0], "report": ["Effusion.", None]})
+    result = harness.score(frame, {"1": "Effusion.", "2": "Clear."}, metrics=["length"], resamples=0)
+    assert result.summary["failures"] == {"empty": 1}

@@ -65,3 +65,7 @@ values = st.one_of(
 def test_a_spec_written_out_reads_back_as_itself(options: dict[str, object]) -> None:
     spec = Spec.of({"part": options})
     assert parse(str(spec)).options == options
+
+
+def test_a_number_sign_begins_no_comment() -> None:
+    assert parse("constant:text=Nodule #2 stable").options == {"text": "Nodule #2 stable"}

@@ -60,12 +60,16 @@ def main() -> NoReturn:
         _quit("Interrupted. The same command goes on where this one stopped.", 1, debug)
     except RRGBenchError as error:
         _quit(str(error), 2 if isinstance(error, UsageError) else 1, debug)
+    except OSError as error:
+        _quit(f"{error.filename or 'a file'}: {error.strerror or error}", 1, debug)
     except Exception as error:
         _quit(f"{type(error).__name__}: {error} (this is a fault of rrgbench: see it whole with --debug)", 1, debug)
 
 
 def _quit(message: str, code: int, debug: bool) -> NoReturn:
     if debug:
-        raise
+        import traceback
+
+        traceback.print_exc()
     typer.echo(f"rrgbench: {message}", err=True)
     sys.exit(code)

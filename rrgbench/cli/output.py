@@ -67,8 +67,6 @@ def results(runs: Sequence[RunResult]) -> None:
         _one(runs[0])
     else:
         _grid(runs)
-    for run in runs:
-        _notes(run)
 
 
 def _one(run: RunResult) -> None:
@@ -135,6 +133,12 @@ def _row(score: Mapping[str, Any]) -> tuple[str, ...]:
         return score["metric"], "n/a", str(score["n"]), score["protocol"], score["reason"]
     interval = "[{:.3f}, {:.3f}]".format(*score["ci"]) if score["ci"] else "none"
     return score["metric"], f"{score['value']:.3f}", str(score["n"]), score["protocol"], interval
+
+
+def notes(runs: Sequence[RunResult]) -> None:
+    """Say on stderr what went wrong in each run."""
+    for run in runs:
+        _notes(run)
 
 
 def _notes(run: RunResult) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -63,14 +66,19 @@ def run(
             for plan in plans:
                 output.description(_description(plan))
         return
-    results = harness.run(loaded).runs
+    with redirect_stdout(sys.stderr):  # what a part prints is no result
+        done = harness.run(loaded)
     if json:
-        summaries = [result.summary for result in results]
+        summaries = [result.summary for result in done.runs]
         output.as_json(summaries[0] if len(summaries) == 1 else summaries)
     else:
-        output.results(results)
+        output.results(done.runs)
+    output.notes(done.runs)
+    if not json:
         typer.echo(f"\ncompare systems: rrgbench leaderboard build {loaded.out}")
-    _exit(results)
+    for problem in done.problems:
+        typer.echo(f"rrgbench: {problem}", err=True)
+    _exit(done.runs, done.problems)
 
 
 def score(
@@ -93,6 +101,9 @@ def score(
 
     given: dict[str, Any] = {"protocol": protocol or None, "failures": failures, "resamples": resamples}
     if folder and reports is None:
+        other = {"--references": references, "--dataset": dataset, "--split": split, "--out": out}
+        if unused := [name for name, value in other.items() if value is not None]:
+            raise UsageError(f"A run folder is scored on its own dataset, in its place: leave {', '.join(unused)} out.")
         result = harness.rescore(folder, metrics=metric or None, **given)
     elif reports and folder is None:
         result = harness.score(
@@ -104,11 +115,12 @@ def score(
         output.as_json(result.summary)
     else:
         output.results([result])
+    output.notes([result])
     _exit([result])
 
 
-def _exit(results: list[RunResult] | tuple[RunResult, ...]) -> None:
-    if not all(result.complete for result in results):
+def _exit(results: Sequence[RunResult], problems: Sequence[str] = ()) -> None:
+    if problems or not all(result.complete for result in results):
         raise typer.Exit(1)
 
 

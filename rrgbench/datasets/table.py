@@ -54,7 +54,7 @@ class Table:
         table.terms = "private"
         table._folder = Path()
         patient = "patient_id" if "patient_id" in frame.columns else None
-        text = tables.as_text(frame)
+        text = tables.as_text(frame, source)
         table._setup(text, source, digest(text.to_dict("list")), "study_id", patient, "report", None)
         table._image = table._view = None
         table.vocabulary, table._labels = Vocabulary("none", ()), {}
@@ -138,6 +138,11 @@ class Table:
             if name:
                 hint = did_you_mean(unknown[0], vocabulary.labels)
                 raise UsageError(f"{self._source}: the vocabulary {name} has no label {unknown[0]!r}.{hint}")
+        for vocabulary in VOCABULARIES.values():
+            unknown = [label for label in found if snake(label) not in map(snake, (*vocabulary.labels, NO_FINDING))]
+            hints = [(label, hint) for label in unknown if (hint := did_you_mean(label, vocabulary.labels, cutoff=0.8))]
+            if hints and len(unknown) <= len(found) / 2:  # one slip must not make a vocabulary of its own
+                raise UsageError(f"{self._source}: {hints[0][0]!r} is no label of {vocabulary.name}.{hints[0][1]}")
         return Vocabulary("table", tuple(label for label in found if snake(label) != snake(NO_FINDING)))
 
 

@@ -49,19 +49,22 @@ class FindingsFile:
             self._fixed = _read_thresholds(threshold, self.vocabulary)
             self.signature += f"|thresholds:{file_digest(threshold)[:12]}"
         elif not self._fit:
-            self._fixed = dict.fromkeys(self.vocabulary.labels, float(threshold))
+            self._fixed = dict.fromkeys(self.vocabulary.labels, _checked(float(threshold), "threshold="))
 
-    def calibrate(self, studies: Sequence[Study]) -> None:
-        """Fit thresholds on labelled studies where ``threshold=fit``."""
+    def calibrate(self, studies: Sequence[Study]) -> list[str]:
+        """Fit thresholds on labelled studies where ``threshold=fit``; returns warnings."""
         if not self._fit:
-            return
+            return []
         known = []
         for study in studies:
             probabilities = self._probabilities(study.study_id)
             if study.labels is not None and not isinstance(probabilities, Failure):
                 known.append((study, translate(study.labels, self.vocabulary), probabilities))
         if not known:
-            raise UsageError(f"{self._source}: threshold=fit needs labelled studies, and the dataset has none.")
+            raise UsageError(
+                f"{self._source}: threshold=fit needs labelled studies to fit on, of patients that are not evaluated or"
+                " whose folds can be left out, and there are none."
+            )
         self._patients = {study.study_id: study.patient_id for study in studies}
         assessed = [label for label in self.vocabulary.labels if any(label in truth.by_label for _, truth, _ in known)]
         self._fitted = CrossFitted(
@@ -69,6 +72,9 @@ class FindingsFile:
             {label: [_number(truth.status(label)) for _, truth, _ in known] for label in assessed},
             {label: [probabilities[label] for _, _, probabilities in known] for label in assessed},
         )
+        if never := self._fitted.never():
+            return [f"threshold=fit: too few positive studies of {', '.join(never)}: never called for some patients"]
+        return []
 
     def encode(self, contexts: Sequence[Context]) -> list[Findings | Failure]:
         """The findings of each study in the file."""
@@ -114,7 +120,10 @@ def _read_thresholds(path: Path, vocabulary: Vocabulary) -> dict[str, float]:
     out = {}
     for number, (name, cell) in enumerate(zip(frame["label"], frame["threshold"], strict=True), 1):
         try:
-            out[spelt[snake(name)]] = float(cell)
+            label = spelt[snake(name)]
+            if label in out:
+                raise UsageError(f"{path}, row {number}: {name!r} stands twice.")
+            out[label] = _checked(float(cell), f"{path}, row {number}: ")
         except KeyError:
             raise UsageError(f"{path}, row {number}: {name!r} is not a label of the probabilities' file.") from None
         except ValueError:
@@ -122,6 +131,12 @@ def _read_thresholds(path: Path, vocabulary: Vocabulary) -> dict[str, float]:
     if lacking := [label for label in vocabulary.labels if label not in out]:
         raise UsageError(f"{path}: no threshold for {', '.join(lacking)}.")
     return out
+
+
+def _checked(threshold: float, where: str) -> float:
+    if not 0.0 <= threshold <= 1.0:
+        raise UsageError(f"{where}{threshold} is not a threshold: a number in 0..1.")
+    return threshold
 
 
 def _number(status: Status) -> float:

@@ -27,7 +27,7 @@ class ReportsFile:
     def of_reports(cls, frame: pd.DataFrame, source: str) -> ReportsFile:
         """The same from a frame with the columns study_id and report."""
         system = cls.__new__(cls)
-        text = tables.as_text(frame)
+        text = tables.as_text(frame, source)
         system._setup(text, source, "study_id", "report")
         system.signature = f"digest:{digest(text.to_dict('list'))[:12]}"
         return system

@@ -231,3 +231,24 @@ def test_real_reports_are_scored(rrgbench: Call, shared: Path, tmp_path: Path) -
     assert 0.05 < scores["rulelabel_micro_f1_14"]["value"] < 0.9
     low, high = scores["rulelabel_micro_f1_14"]["ci"]
     assert high - low > 0.02
+
+
+def test_a_run_folder_takes_no_other_data(rrgbench: Call, table: str, tmp_path: Path) -> None:
+    done = rrgbench("score", tmp_path, "--dataset", table, "--split", "test")
+    assert done.code == 2 and "--dataset, --split" in done.err
+
+
+def test_debug_keeps_the_exit_code(rrgbench: Call) -> None:
+    assert rrgbench("--debug", "run", "--limit", "0").code == 2
+
+
+def test_failures_are_told_on_stderr_with_json_too(rrgbench: Call, files: Path) -> None:
+    (files / "ours.csv").write_text("study_id,report\n1,Effusion.\n")
+    done = rrgbench("score", "--reports", "ours.csv", "--references", "theirs.jsonl", "--metric", "rulelabel", "--json")
+    assert done.code == 1 and "2 of 3 reports could not be made (2 missing)" in done.err
+
+
+def test_nested_json_is_no_report(rrgbench: Call, files: Path) -> None:
+    (files / "ours.json").write_text('[{"study_id": "1", "report": {"findings": "no effusion"}}]')
+    done = rrgbench("score", "--reports", "ours.json", "--references", "theirs.jsonl")
+    assert done.code == 2 and "row 1, column 'report': a cell must be text or a number, not dict" in done.err

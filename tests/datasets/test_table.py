@@ -135,3 +135,13 @@ def test_the_real_nih_radiographs(shared: Path) -> None:
 def test_a_no_finding_column_beside_labels_that_lack_it_is_passed_over(tmp_path: Path) -> None:
     (study,) = studies(Table(write(tmp_path, "study_id,y_Effusion,y_No Finding\n1,0,1\n"), labels="y_"))
     assert study.labels is not None and [f.label for f in study.labels] == ["Effusion"]
+
+
+def test_one_slip_makes_no_vocabulary_of_its_own(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="'Edemma' is no label of chexpert. Did you mean 'Edema'"):
+        Table(write(tmp_path, "study_id,y\n1,Edema|Fracture\n2,Edemma\n"), labels="y")
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="two columns 'report'"):
+        Table(write(tmp_path, "study_id,report,report\n1,a,b\n"), report="report")

@@ -108,3 +108,15 @@ def test_an_unlabelled_study_is_not_judged_by_its_own_patient_either(tmp_path: P
     encoder.calibrate([*studies, Study("odd-2", "odd")])
     (second,) = encode(encoder, "odd-2")
     assert isinstance(second, Findings) and second.status("Edema") is Status.ABSENT
+
+
+@pytest.mark.parametrize("threshold", [float("nan"), float("inf"), 2.0, -0.1])
+def test_a_threshold_is_a_number_from_0_to_1(tmp_path: Path, threshold: float) -> None:
+    with pytest.raises(UsageError, match="a number in 0..1"):
+        FindingsFile(write(tmp_path, "study_id,Edema\n1,0.3\n"), threshold=threshold)
+
+
+def test_what_could_not_be_fitted_is_named(tmp_path: Path) -> None:
+    encoder = FindingsFile(write(tmp_path, "study_id,Edema\n1,0.3\n2,0.4\n"), threshold="fit")
+    (warning,) = encoder.calibrate([labelled("1", "a", True), labelled("2", "b", False)])
+    assert "Edema" in warning
