@@ -56,7 +56,7 @@ class TimmEncoder:
     ) -> None:
         if batch < 1:
             raise UsageError(f"The batch must be at least 1, not {batch}.")
-        self._batch, self._device_name, self._seed, self._pretrained = batch, device, seed, pretrained
+        self.batch, self._device_name, self._seed, self._pretrained = batch, device, seed, pretrained
         self._card: checkpoints.Card | None = None
         self._state: checkpoints.State = {}
         self._path = _resolve(checkpoint, preset)
@@ -98,8 +98,8 @@ class TimmEncoder:
                 " shipped weights."
             )
         out: list[Findings | Failure] = []
-        for start in range(0, len(contexts), self._batch):
-            out += self._encode_batch(contexts[start : start + self._batch], self._card)
+        for start in range(0, len(contexts), self.batch):
+            out += self._encode_batch(contexts[start : start + self.batch], self._card)
         return out
 
     def fit(
@@ -199,7 +199,7 @@ class TimmEncoder:
         if not readable:
             return [value for value in out if value is not None]
         scale = fitting.Normalisation(tuple(card.mean), tuple(card.std))
-        rows = iter(fitting.predict(self._model, np.stack(readable), scale, self._device, self._batch))
+        rows = iter(fitting.predict(self._model, np.stack(readable), scale, self._device, self.batch))
         return [self._findings(next(rows), card) if value is None else value for value in out]
 
     def _findings(self, probability: npt.NDArray[np.float64], card: checkpoints.Card) -> Findings:
