@@ -32,6 +32,12 @@ SCHEMA = {"type": "object", "properties": {"report": {"type": "string", "maxLeng
 Answer = tuple[int, dict[str, str], "bytes | dict[str, Any]"]
 
 
+class Quiet(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exc_info()[1], ConnectionError):  # a client that hung up is no fault of the server
+            super().handle_error(request, client_address)
+
+
 class Server:
     """A chat server that answers as it is told, and keeps what it was asked."""
 
@@ -62,7 +68,7 @@ class Server:
             def log_message(self, *args: Any) -> None:
                 pass
 
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.http = Quiet(("127.0.0.1", 0), Handler)
         self.http.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.http.server_port}/v1"
         threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
