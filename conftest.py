@@ -11,6 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says something of the machine, not of the code; timing belongs in benchmarks/.
+settings.register_profile("rrgbench", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("rrgbench")
 
 REPOSITORY = Path(__file__).resolve().parent
 
