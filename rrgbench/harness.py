@@ -262,8 +262,7 @@ def _score_stage(
     terms = scoring.Terms(
         dataset=f"{plan.parts['dataset'].name}/{plan.split or 'all'}/{plan.dataset_digest[:12]}",
         failures=config.failures,
-        resamples=config.resamples,
-        seed=config.seed,
+        weights=scoring.resamples(plan.studies, config.resamples, config.seed),
     )
     made_of = reports_digest(reports)
     earlier = folder.read_json("scores.json") or {}

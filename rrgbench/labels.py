@@ -84,7 +84,7 @@ def snake(label: str) -> str:
 def counterparts(source: Vocabulary, target: Vocabulary) -> dict[str, tuple[str, ...]]:
     """For each label of ``target`` that has one: the labels of ``source`` that together mean the same.
 
-    The two CheXpert 14 are themselves; an unknown pair of vocabularies shares the labels of the same name.
+    A part of a known vocabulary translates as far as it goes; an unknown pair shares the labels of the same name.
     """
     names = (_whole(source), _whole(target))
     same = {label: (label,) for label in target.labels}

@@ -40,7 +40,7 @@ class Part:
 
     kind: str
     name: str
-    spec: str
+    spec: str  # with whole paths, so that it means the same from another folder
     obj: Any
     distribution: str
     shown: Mapping[str, Any]
@@ -133,17 +133,17 @@ def build(catalogue: Catalogue, kind: str, value: Any) -> Part:
         raise
     except Exception as error:
         raise UsageError(f"The {what} can't be made from {str(spec)!r}: {_one_line(error)}") from error
-    files = {key: value.name for key, value in shown.items() if key in spec.options and isinstance(value, Path)}
-    public = Spec(spec.name, {**spec.options, **files}, {k: raw for k, raw in spec.raw.items() if k not in files})
+    paths = {key: value for key, value in shown.items() if key in spec.options and isinstance(value, Path)}
+    placed = _with(spec, {key: str(path.resolve()) for key, path in paths.items() if path.exists()})
+    public = _with(spec, {key: path.name for key, path in paths.items()})
     if host := getattr(obj, "host", None):
         hosts.append(host)
-    return Part(kind, spec.name, str(_placed(spec, shown)), obj, entry.distribution, shown, str(public), tuple(hosts))
+    return Part(kind, spec.name, str(placed), obj, entry.distribution, shown, str(public), tuple(hosts))
 
 
-def _placed(spec: Spec, shown: Mapping[str, Any]) -> Spec:
-    """The spec with whole paths, so that it means the same from another folder."""
-    files = {k: str(v.resolve()) for k, v in shown.items() if k in spec.options and isinstance(v, Path) and v.exists()}
-    return Spec(spec.name, {**spec.options, **files}, {k: raw for k, raw in spec.raw.items() if k not in files})
+def _with(spec: Spec, changed: Mapping[str, str]) -> Spec:
+    """The spec with other values for some options."""
+    return Spec(spec.name, {**spec.options, **changed}, {k: raw for k, raw in spec.raw.items() if k not in changed})
 
 
 def check_known(what: str, given: Mapping[str, Any], declared: Sequence[Option]) -> None:

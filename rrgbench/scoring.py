@@ -42,8 +42,7 @@ class Terms:
 
     dataset: str  # name, split and digest of the dataset, as the signature shows them
     failures: str  # "exclude" or "empty"
-    resamples: int
-    seed: int
+    weights: stats.Array | None  # how often each study is drawn, (resamples, studies); None: no intervals
 
 
 def choose(catalogue: Catalogue, metrics: Sequence[Any] | None) -> tuple[list[Part], dict[str, str]]:
@@ -190,14 +189,18 @@ def _check_rows(rows: pd.DataFrame, usable: Sequence[Case]) -> None:
         raise ValueError(f"the metric's rows can't be written to a file: {error}") from error
 
 
+def resamples(studies: Sequence[Study], number: int, seed: int) -> stats.Array | None:
+    """The weights of ``number`` draws of the studies' patients, for every metric alike; None where they say nothing."""
+    patients = [study.patient_id for study in studies]
+    return stats.patient_weights(patients, number, seed) if number and len(set(patients)) > 1 else None
+
+
 def _intervals(
     metric: Part, rows: pd.DataFrame, all_cases: Sequence[Case], usable: Sequence[Case], terms: Terms
 ) -> dict[str, tuple[float, float] | None]:
-    """95 % percentile intervals. Patients are drawn from all studies, so that every metric has the same resamples."""
-    patients = [case.study.patient_id for case in all_cases]
-    if not getattr(metric.obj, "resamplable", True) or terms.resamples == 0 or len(set(patients)) < 2:
+    """95 % percentile intervals, from the draws of those studies that the metric has rows of."""
+    if terms.weights is None or not getattr(metric.obj, "resamplable", True):
         return {}
     position = {case.study.study_id: at for at, case in enumerate(all_cases)}
-    weights = stats.patient_weights(patients, terms.resamples, terms.seed)
-    drawn = metric.obj.reduce(rows, weights[:, [position[case.study.study_id] for case in usable]])
+    drawn = metric.obj.reduce(rows, terms.weights[:, [position[case.study.study_id] for case in usable]])
     return {str(name): stats.percentile_interval(np.asarray(values, float)) for name, values in drawn.items()}

@@ -14,11 +14,9 @@ def comparable(truth: Vocabulary, made: Vocabulary) -> Vocabulary:
     NIH's labels translate into CheXpert's, not back (Mass and Nodule are one Lung Lesion), so that a CheXpert encoder
     on NIH's data is compared in CheXpert's words.
     """
-    for source, target in ((truth, made), (made, truth)):
-        table = counterparts(source, target)
-        if len(table) >= len(counterparts(target, source)):
-            return Vocabulary(target.name, tuple(label for label in target.labels if label in table))
-    return Vocabulary(truth.name, ())
+    forward, back = counterparts(truth, made), counterparts(made, truth)
+    target, table = (made, forward) if len(forward) >= len(back) else (truth, back)
+    return Vocabulary(target.name, tuple(label for label in target.labels if label in table))
 
 
 def averaged(labels: Sequence[str]) -> dict[str, list[int]]:
