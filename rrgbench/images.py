@@ -12,6 +12,7 @@ import PIL.Image
 
 from rrgbench.cache import file_digest
 from rrgbench.errors import ImageError
+from rrgbench.roots import locate
 from rrgbench.types import Image
 
 MAX_PIXELS = 100_000_000  # three times the largest detector; what is larger is a decompression bomb
@@ -27,23 +28,8 @@ def from_file(folder: Path, name: str, view: str | None, source: str) -> Image:
     )
 
 
-def _locate(folder: Path, name: str, source: str) -> Path:
-    """The file, which must lie in the folder: no absolute path, no `..` and no link leads out of it."""
-    root = folder.resolve()
-    try:
-        file = (root / name).resolve()
-        there = file.is_file()
-    except (OSError, ValueError, RuntimeError) as error:  # too long a name, a NUL in it, a circle of links
-        raise ImageError(f"{source}: {name[:80]!r} can't be the name of an image ({error}).") from error
-    if not file.is_relative_to(root):
-        raise ImageError(f"{source}: the image {name!r} lies outside of {folder}; put it below that folder.")
-    if not there:
-        raise ImageError(f"{source}: the image {name!r} is not in {folder}.")
-    return file
-
-
 def _fingerprint(folder: Path, name: str, source: str) -> str:
-    file = _locate(folder, name, source)
+    file = locate(folder, name, source, "image", ImageError)
     try:
         found = file.stat()
         return _digest(file, found.st_size, found.st_mtime_ns)
@@ -58,7 +44,7 @@ def _digest(file: Path, size: int, mtime_ns: int) -> str:
 
 
 def _read(folder: Path, name: str, source: str) -> npt.NDArray[np.float32]:
-    file = _locate(folder, name, source)
+    file = locate(folder, name, source, "image", ImageError)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)  # MAX_PIXELS is checked below

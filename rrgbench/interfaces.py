@@ -37,7 +37,13 @@ Ask = Callable[..., Awaitable[Completion]]
 
 @runtime_checkable
 class Dataset(Protocol):
-    """Studies. ``terms`` is "open", "private" or "credentialed"; ``synthetic`` (optional) marks drawn data."""
+    """Studies. ``terms`` is "open", "private" or "credentialed".
+
+    Optional: ``synthetic`` marks drawn data; ``official`` holds the published counts by split (None: of all), as in
+    ``{"test": {"studies": 3269, "images": 5159}}``; ``notes()`` gives sentences on what was found and what is unverified;
+    ``problems()`` gives sentences on what is wrong with the files; a static ``make(folder, studies, seed)`` writes a
+    synthetic tree of the dataset's layout. The command `rrgbench data` uses them.
+    """
 
     version: str
     terms: str
@@ -170,7 +176,10 @@ class Metric(Protocol):
         """The direction of each score that ``reduce`` gives."""
 
     def rows(self, cases: Sequence[Case]) -> pd.DataFrame:
-        """One row a case, in order, indexed by study_id. Columns hold the statistics that ``reduce`` needs."""
+        """One row a case, in order, indexed by study_id. Columns hold the statistics that ``reduce`` needs.
+
+        Where a protocol counts images, a study comes once for each of its images.
+        """
 
     def reduce(
         self, rows: pd.DataFrame, weights: npt.NDArray[np.float64] | None = None

@@ -126,9 +126,11 @@ class Image:
 class Study:
     """One imaging study of one patient, with all that the dataset knows of it.
 
-    ``sections`` holds the reference report by section name ("findings", "impression", "indication", ...); a section
-    that is missing or empty is not in the mapping. A report that is not sectioned is the section "report".
-    ``labels`` are the dataset's own (the truth of the image); None where it has none.
+    ``images`` has the frontal ones first. ``sections`` holds the reference report by section name ("findings",
+    "impression", "indication", ...), read when it is first looked at; a section that is missing or empty is not in the
+    mapping. A report that is not sectioned is the section "report". ``labels`` are the dataset's own (the truth of the
+    image); None where it has none. Where a dataset has several sets of labels, ``labels_by_source`` has them all, and
+    ``labels`` is the one that its options choose. ``prior`` is the same patient's study before this one.
     """
 
     study_id: str
@@ -137,6 +139,7 @@ class Study:
     images: tuple[Image, ...] = ()
     sections: Mapping[str, str] = field(default_factory=dict)
     labels: Findings | None = None
+    labels_by_source: Mapping[str, Findings] = field(default_factory=dict)
     demographics: Mapping[str, str | float] = field(default_factory=dict)
     prior: Study | None = None
 
@@ -150,6 +153,7 @@ class Context:
     """
 
     study_id: str
+    image_ids: tuple[str, ...] = ()
     images: tuple[Image, ...] = ()
     sections: Mapping[str, str] = field(default_factory=dict)  # indication, technique, comparison: never the target
     demographics: Mapping[str, str | float] = field(default_factory=dict)
@@ -178,11 +182,16 @@ class Completion:
 
 @dataclass(frozen=True)
 class Report:
-    """A report. Only ``text`` is scored; ``reasoning`` is kept beside it."""
+    """A report. Only ``text`` is scored; ``reasoning`` is kept beside it.
+
+    A system that writes a report an image gives them in ``by_image``, by image_id: protocols whose unit is the image
+    score these, the others ``text``, which is then the first image's.
+    """
 
     text: str
     sections: Mapping[str, str] = field(default_factory=dict)
     reasoning: str | None = None
+    by_image: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -195,13 +204,14 @@ class Failure:
 
 @dataclass(frozen=True)
 class Case:
-    """What a metric sees of one study."""
+    """What a metric sees of one study or, under a protocol whose unit is the image, of one image of it."""
 
     study: Study
     findings: Findings | Failure | None
     report: Report | Failure | None
     candidate: str | None  # the text that the protocol scores; None where there is no report
     reference: str | None  # the reference text under the protocol; None where the study has none
+    image_id: str | None = None  # where the unit is the image
 
 
 @dataclass(frozen=True)
