@@ -14,6 +14,17 @@ def rrgbench_register_datasets(register: Register) -> None:
         summary="chest radiographs and reports drawn and written by code, with known truth (synthetic)",
     )
     register("table", "rrgbench.datasets.table:Table", summary="studies from your own CSV, JSONL or JSON file")
+    official = (
+        ("mimic-cxr", "mimic_cxr:MimicCXR", "MIMIC-CXR and MIMIC-CXR-JPG: images, reports, labels (credentialed)"),
+        ("chexpert", "chexpert:CheXpert", "CheXpert: images and labels, no reports (credentialed)"),
+        ("chexpert-plus", "chexpert_plus:CheXpertPlus", "CheXpert Plus: reports, demographics, labels (credentialed)"),
+        ("iu-xray", "iu_xray:IUXray", "Indiana University chest X-rays (Open-i): reports, MeSH labels (open)"),
+        ("nih-cxr14", "nih_cxr14:NIHCXR14", "NIH ChestX-ray14: images and labels, no reports (open)"),
+        ("r2gen", "r2gen:R2Gen", "R2Gen's annotation.json of MIMIC-CXR or IU X-Ray"),
+        ("drr-rate", "drr_rate:DRRRate", "DRR-RATE: radiographs reconstructed from CT, 18 labels (open)"),
+    )
+    for name, target, summary in official:
+        register(name, f"rrgbench.datasets.{target}", summary=summary)
 
 
 @hookimpl

@@ -40,9 +40,9 @@ class Dataset(Protocol):
     """Studies. ``terms`` is "open", "private" or "credentialed".
 
     Optional: ``synthetic`` marks drawn data; ``official`` holds the published counts by split (None: of all), as in
-    ``{"test": {"studies": 3269, "images": 5159}}``; ``notes()`` gives sentences on what was found and what is unverified;
-    ``problems()`` gives sentences on what is wrong with the files; a static ``make(folder, studies, seed)`` writes a
-    synthetic tree of the dataset's layout. The command `rrgbench data` uses them.
+    ``{"test": {"studies": 3269, "images": 5159}}``; ``notes()`` gives sentences on what was found and what is
+    unverified; ``problems()`` gives sentences on what is wrong with the files; a static ``make(folder, studies, seed)``
+    writes a synthetic tree of the dataset's layout. The command `rrgbench data` uses them.
     """
 
     version: str

@@ -84,8 +84,10 @@ def read_columns(file: Path, required: Sequence[str], optional: Sequence[str] = 
 
 def header(file: Path) -> list[str]:
     """The names of the columns. Raises UsageError for a name that stands twice."""
-    opened = gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb")
-    with opened as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as text:
+    with (
+        (gzip.open if file.suffix == ".gz" else open)(file, "rb") as raw,
+        io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as text,
+    ):
         try:
             names = next(csv.reader(text), [])
         except UnicodeDecodeError as error:
