@@ -1,53 +1,224 @@
-"""Protocols: how text is prepared before it is scored. Scores under different protocols never share a column."""
+"""Protocols: how text is prepared before it is scored. Scores under different protocols never share a column.
+
+A protocol is data: which sections are compared, whether a report counts once a study or once an image, and through
+which steps both texts go. One function does the work for all of them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
+from rrgbench.cache import digest
 from rrgbench.errors import UsageError, did_you_mean
+from rrgbench.text import cleaning, r2gen
+from rrgbench.text.reports import as_report
 from rrgbench.types import Report, Study
+
+FRONTAL = ("PA", "AP")
+
+
+@dataclass(frozen=True)
+class Step:
+    """How much of a split is left after a filter of a protocol."""
+
+    name: str
+    studies: int
+    images: int
+    patients: int
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """Which text of the reference and of the report is compared. The unit is the study.
+    """Which text of the reference and of the report is compared, and how often a study counts.
 
-    ``sections`` are joined, in this order, as far as there are any. White space is collapsed; nothing else is changed.
+    ``sections`` are joined, in this order, as far as there are any; ``headings`` puts each one's name before it. With
+    ``whole`` a text without sections is taken as it is. ``unit`` "image" counts a study once for each of its images
+    (those of ``views``). ``steps`` are those of ``rrgbench.text.cleaning``, on both texts. With ``max_length`` both go
+    through R2Gen's tokenizer: cut at that many ids, a word seen fewer than ``min_count`` times in training ``<unk>``.
     """
 
     name: str
-    sections: tuple[str, ...]
     summary: str
+    sections: tuple[str, ...]
+    source: str = ""
+    unit: Literal["study", "image"] = "study"
+    views: Literal["all", "frontal"] = "all"
+    headings: bool = False
+    whole: bool = False
+    steps: tuple[str, ...] = ("whitespace",)
+    min_count: int | None = None
+    max_length: int | None = None
+    vocabulary: frozenset[str] | None = None  # filled by ``fitted``
+    unverified: str = ""
+
+    @property
+    def signature(self) -> str:
+        """All that a prepared text depends on, in one line."""
+        pieces = [
+            f"protocol:{self.name}",
+            f"unit:{self.unit}",
+            f"views:{self.views}" if self.views != "all" else "",
+            f"text:{'+'.join(self.steps)}@{cleaning.digest_of(self.steps)[:8]}",
+        ]
+        if self.max_length:
+            words = digest(sorted(self.vocabulary))[:8] if self.vocabulary else "none"
+            pieces.append(f"length:{self.max_length}|vocabulary:{words}")
+        return "|".join(piece for piece in pieces if piece)
+
+    def fitted(
+        self, studies: Sequence[Study], train: Callable[[], Iterable[Study]] | None
+    ) -> tuple[Protocol, list[str]]:
+        """The protocol as it is used on these studies, with warnings where they lack what it asks for."""
+        out, warnings = self, []
+        if self.unit == "image" and not any(study.images for study in studies):
+            out = replace(out, unit="study", views="all")
+            warnings.append(f"{self.name} counts images, and the data has none: each study counts once")
+        if self.min_count and train:
+            out = replace(out, vocabulary=r2gen.vocabulary(out._training_texts(train()), self.min_count))
+        elif self.min_count:
+            warnings.append(
+                f"{self.name} writes <unk> for words that are rare in training, and there is no train split"
+            )
+        return out, warnings
+
+    def _training_texts(self, train: Iterable[Study]) -> Iterator[str]:
+        """The cleaned references of the training split, each as often as it counts."""
+        for study in train:
+            if text := self._sectioned(study.sections):
+                yield from itertools.repeat(self._cleaned(text), len(self.units(study)))
+
+    def units(self, study: Study) -> tuple[str | None, ...]:
+        """What is counted of a study: the ids of its images, or None for the study itself."""
+        return self._counted(study) if self.unit == "image" else (None,)
 
     def reference(self, study: Study) -> str | None:
         """The reference text of a study, or None where it has none of the sections."""
-        return self._joined(study.sections)
+        if self.whole and "report" in study.sections:
+            return self._prepared(study.sections["report"])
+        return self._prepared(self._sectioned(study.sections))
 
-    def candidate(self, report: Report) -> str | None:
-        """The text of a report that is scored. A report without sections is taken whole."""
-        if self.name == FULL_TEXT or not report.sections:
-            return _squeezed(report.text)
-        return self._joined(report.sections)
+    def candidate(self, report: Report, image_id: str | None = None) -> str | None:
+        """The text of a report that is scored, of one image where it has one an image. Unsectioned it is taken whole."""
+        if report.by_image and image_id is not None:
+            if image_id not in report.by_image:
+                return None
+            report = as_report(report.by_image[image_id])
+        if self.whole or not report.sections:
+            return self._prepared(report.text)
+        return self._prepared(self._sectioned(report.sections))
 
-    def _joined(self, sections: Mapping[str, str]) -> str | None:
-        if self.name == FULL_TEXT and "report" in sections:
-            return _squeezed(sections["report"])
-        found = [text for name in self.sections if (text := _squeezed(sections.get(name, "")))]
-        return " ".join(found) if found else None
+    def filters(self, studies: Sequence[Study]) -> list[Step]:
+        """What each filter leaves of a split: all studies, those with an image that counts, those with a reference."""
+        steps = [self._step("in the split", studies, lambda study: len(study.images))]
+        counted = studies
+        if self.views == "frontal":
+            counted = [study for study in counted if self._counted(study)]
+            steps.append(self._step("with a frontal image", counted, lambda study: len(self._counted(study))))
+        counted = [study for study in counted if self.reference(study) is not None]
+        wanted = " or ".join(self.sections)
+        return [*steps, self._step(f"with {wanted}", counted, lambda study: len(self._counted(study)))]
+
+    def _step(self, name: str, studies: Sequence[Study], images: Callable[[Study], int]) -> Step:
+        return Step(name, len(studies), sum(map(images, studies)), len({study.patient_id for study in studies}))
+
+    def _counted(self, study: Study) -> tuple[str, ...]:
+        return tuple(i.image_id for i in study.images if self.views == "all" or i.view in FRONTAL)
+
+    def _sectioned(self, sections: Mapping[str, str]) -> str | None:
+        found = [(name, text) for name in self.sections if (text := sections.get(name, "").strip())]
+        return " ".join(f"{name.title()}: {text}" if self.headings else text for name, text in found) or None
+
+    def _cleaned(self, text: str) -> str:
+        return cleaning.clean(text, self.steps)
+
+    def _prepared(self, text: str | None) -> str | None:
+        if text is None or not text.strip():
+            return None
+        text = self._cleaned(text)
+        if self.max_length:
+            text = r2gen.encode_decode(text, self.vocabulary, self.max_length)
+        return text or None
 
 
-def _squeezed(text: str) -> str | None:
-    return " ".join(text.split()) or None
-
-
-FULL_TEXT = "full-text"
 PROTOCOLS = {
     protocol.name: protocol
     for protocol in (
-        Protocol(FULL_TEXT, ("findings", "impression"), "findings and impression, as far as there are any"),
-        Protocol("findings", ("findings",), "the findings section alone"),
-        Protocol("impression", ("impression",), "the impression section alone"),
+        Protocol(
+            "full-text", "findings and impression, as far as there are any", ("findings", "impression"), whole=True
+        ),
+        Protocol("findings", "the findings section alone", ("findings",)),
+        Protocol("impression", "the impression section alone", ("impression",)),
+        Protocol(
+            "r2gen",
+            "R2Gen's tables on MIMIC-CXR: cleaned findings, <unk> and truncation in the references too, a row an image",
+            ("findings",),
+            source="cuhksz-nlp/R2Gen modules/tokenizers.py, datasets.py, trainer.py; Chen et al., EMNLP 2020",
+            unit="image",
+            steps=("r2gen-mimic",),
+            min_count=10,
+            max_length=100,
+        ),
+        Protocol(
+            "r2gen-iu",
+            "R2Gen's tables on IU X-Ray: the same with its own cleaning and limits, a row a study",
+            ("findings",),
+            source="cuhksz-nlp/R2Gen modules/tokenizers.py, datasets.py, trainer.py; Chen et al., EMNLP 2020",
+            steps=("r2gen-iu",),
+            min_count=3,
+            max_length=60,
+        ),
+        Protocol(
+            "rexrank",
+            "ReXrank's public boards: findings and impression under their headings, an absent one left out",
+            ("findings", "impression"),
+            source="rajpurkarlab/ReXrank example_files/evaluation_script.md",
+            headings=True,
+            unverified="the boards' own texts say None for an absent section; that they still use this script",
+        ),
+        Protocol(
+            "llava-rad",
+            "LLaVA-Rad's tables on MIMIC-CXR: findings, a row a frontal image",
+            ("findings",),
+            source="Zambrano Chaves et al., Nature Communications 2025, figure 2; microsoft/LLaVA-Rad llava/eval",
+            unit="image",
+            views="frontal",
+            unverified="n: the paper's sections were made by GPT-4 and are credentialed; these are the data's own",
+        ),
+        Protocol(
+            "maira2",
+            "MAIRA-2's tables: findings of studies with a frontal image",
+            ("findings",),
+            source="Bannur et al., arXiv 2406.04449",
+            views="frontal",
+            unverified="unit, views, section rules, cleaning and n",
+        ),
+        Protocol(
+            "libra",
+            "Libra's tables on MIMIC-CXR: findings in lower case without punctuation, a row a frontal image",
+            ("findings",),
+            source="X-iZhang/Libra libra/eval",
+            unit="image",
+            views="frontal",
+            steps=("libra",),
+            unverified="unit, views and n",
+        ),
+        Protocol(
+            "rrg24",
+            "the findings track of the RRG24 shared task",
+            ("findings",),
+            source="Stanford-AIMI/RRG24; jbdel/vilmedic make_mimic_cxr.py",
+            unverified="cleaning of the hidden test set (1,063 findings)",
+        ),
+        Protocol(
+            "standard",
+            "findings and impression with de-identification marks, numbering, units and terms made uniform",
+            ("findings", "impression"),
+            whole=True,
+            steps=cleaning.STANDARD,
+        ),
     )
 }
 
