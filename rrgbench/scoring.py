@@ -23,6 +23,8 @@ from rrgbench.types import Case, Failure, Findings, Report, Score, Study
 _MADE = ("report", "findings")
 _NEEDS = (*_MADE, "reference", "labels")
 
+UNIT = ("study_id", "image_id")  # the index of kept rows; image_id is blank where the unit is the study
+UNITS = {"study": "studies", "image": "images"}
 MANY = 10  # a metric with more scores than this says once, under its own name, that it could not be computed
 
 
@@ -43,6 +45,7 @@ class Terms:
     dataset: str  # name, split and digest of the dataset, as the signature shows them
     failures: str  # "exclude" or "empty"
     weights: stats.Array | None  # how often each study is drawn, (resamples, studies); None: no intervals
+    position: Mapping[str, int]  # of each study among the weights
 
 
 def choose(catalogue: Catalogue, metrics: Sequence[Any] | None) -> tuple[list[Part], dict[str, str]]:
@@ -76,14 +79,15 @@ def cases(
     protocol: Protocol,
     failures: str,
 ) -> list[Case]:
-    """One case a study. With ``failures="empty"`` a report that could not be made counts as an empty text."""
+    """A case for each unit of the protocol. With ``failures="empty"`` a report that is lacking counts as empty text."""
     out = []
     for study in studies:
-        report = reports.get(study.study_id)
-        candidate = protocol.candidate(report) if isinstance(report, Report) else None
-        if candidate is None and failures == "empty":
-            candidate = ""
-        out.append(Case(study, findings.get(study.study_id), report, candidate, protocol.reference(study)))
+        found, report, reference = findings.get(study.study_id), reports.get(study.study_id), protocol.reference(study)
+        for image_id in protocol.units(study):
+            candidate = protocol.candidate(report, image_id) if isinstance(report, Report) else None
+            if candidate is None and failures == "empty":
+                candidate = ""
+            out.append(Case(study, found, report, candidate, reference, image_id))
     return out
 
 
@@ -98,13 +102,13 @@ def score(metric: Part, protocol: Protocol, all_cases: Sequence[Case], terms: Te
     if not asked:
         reason = f"no study has what this metric needs: {', '.join(needs)}"
     elif not usable:
-        reason = f"none of the {len(asked)} studies has a usable {' and '.join(n for n in needs if n in _MADE)}"
+        reason = f"none of the {len(asked)} {UNITS[protocol.unit]} has a usable {' and '.join(n for n in needs if n in _MADE)}"
     else:
         try:
             rows = metric.obj.rows(usable)
             _check_rows(rows, usable)
             values = {str(name): float(value) for name, value in metric.obj.reduce(rows).items()}
-            intervals = _intervals(metric, rows, all_cases, usable, terms)
+            intervals = _intervals(metric, rows, usable, terms)
             described = [metric.obj.describe(rows)] if hasattr(metric.obj, "describe") else []
         except FAULTS as error:
             fault = f"{type(error).__name__}: {error}"
@@ -117,13 +121,15 @@ def score(metric: Part, protocol: Protocol, all_cases: Sequence[Case], terms: Te
         [
             metric.signature,
             *described,
-            f"protocol:{protocol.name}",
+            protocol.signature,
             *(f"reference:{'report' if need == 'reference' else need}" for need in needs if need not in _MADE),
             f"failures:{terms.failures}",
             f"data:{terms.dataset}",
         ]
     )
-    given = set(rows.dropna(how="all").index)
+    given = len(rows.dropna(how="all"))
+    units = [(case.study.study_id, case.image_id or "") for case in usable[: len(rows)]]
+    rows.index = pd.MultiIndex.from_tuples(units, names=UNIT)
     emptied = sum(1 for case in usable if "report" in needs and not case.candidate)
     scores = []
     for name in values or (directions if len(directions) <= MANY else {metric.name: True}):
@@ -135,8 +141,8 @@ def score(metric: Part, protocol: Protocol, all_cases: Sequence[Case], terms: Te
                 protocol=protocol.name,
                 value=value if defined else None,
                 ci=intervals.get(name) if defined else None,
-                n=len(given),
-                n_failed=len(asked) - len(given) + emptied,
+                n=given,
+                n_failed=len(asked) - given + emptied,
                 higher_is_better=directions.get(name, True),
                 signature=signature,
                 reason=None if defined else reason or "undefined on these studies (no positive or no negative case)",
@@ -196,11 +202,10 @@ def resamples(studies: Sequence[Study], number: int, seed: int) -> stats.Array |
 
 
 def _intervals(
-    metric: Part, rows: pd.DataFrame, all_cases: Sequence[Case], usable: Sequence[Case], terms: Terms
+    metric: Part, rows: pd.DataFrame, usable: Sequence[Case], terms: Terms
 ) -> dict[str, tuple[float, float] | None]:
     """95 % percentile intervals, from the draws of those studies that the metric has rows of."""
     if terms.weights is None or not getattr(metric.obj, "resamplable", True):
         return {}
-    position = {case.study.study_id: at for at, case in enumerate(all_cases)}
-    drawn = metric.obj.reduce(rows, terms.weights[:, [position[case.study.study_id] for case in usable]])
+    drawn = metric.obj.reduce(rows, terms.weights[:, [terms.position[case.study.study_id] for case in usable]])
     return {str(name): stats.percentile_interval(np.asarray(values, float)) for name, values in drawn.items()}

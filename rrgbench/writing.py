@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -27,12 +28,17 @@ def checked(outcome: object) -> Report | Failure:
         return outcome
     if not isinstance(outcome, Report):
         return Failure("part", f"the part gave a {type(outcome).__name__} in place of a Report or a Failure")
-    text = outcome.text.encode("utf-8", "replace").decode()  # half a surrogate pair can't be written to a file
+    text = _writable(outcome.text)
     if not text.strip():
         return Failure("empty", "the report is empty")
     if len(text) > MAX_REPORT_CHARACTERS:
         return Failure("too long", f"the report has {len(text):,} characters; {MAX_REPORT_CHARACTERS:,} are allowed")
-    return Report(text, outcome.sections, outcome.reasoning)
+    return replace(outcome, text=text, by_image={name: _writable(each) for name, each in outcome.by_image.items()})
+
+
+def _writable(text: str) -> str:
+    """Half a surrogate pair can't be written to a file."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def generate(system: Part, studies: Sequence[Study], keep: Any) -> None:
@@ -67,7 +73,7 @@ async def write(
 ) -> None:
     """Reports from findings, as many at a time as the LLM takes."""
     llm = plan.parts["llm"]
-    asker = None if "prompt" not in plan.parts else Asker(llm, cache, plan.config.timeout)
+    asker = None if "prompt" not in plan.parts else Asker(llm, cache, plan.config.timeout, plan.hosts)
     queue = iter(studies)
 
     async def worker() -> None:

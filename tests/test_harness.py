@@ -81,7 +81,7 @@ def test_a_run_leaves_a_folder_that_explains_itself(run: Any) -> None:
         "study_id", "label", "probability", "status", "side", "severity", "box",
     ]  # fmt: skip
     rows = pd.read_parquet(folder / "rows.parquet")
-    assert list(rows.columns) == ["study_id", "patient_id", "length@full-text/n"]
+    assert list(rows.columns) == ["study_id", "image_id", "patient_id", "length@full-text/n"]
 
 
 def test_scores_json_has_the_keys_that_others_rely_on(run: Any) -> None:
@@ -99,7 +99,8 @@ def test_scores_json_has_the_keys_that_others_rely_on(run: Any) -> None:
     (score,) = summary["scores"]
     assert score["metric"] == "length" and score["protocol"] == "full-text" and score["n"] == 8
     assert score["ci"][0] <= score["value"] <= score["ci"][1]
-    assert score["signature"].startswith("length|v:1|protocol:full-text|failures:exclude|data:table/all/")
+    assert score["signature"].startswith("length|v:1|protocol:full-text|unit:study|text:whitespace@")
+    assert "|failures:exclude|data:table/all/" in score["signature"]
     assert list(result.frame()["metric"]) == ["length"]
 
 
