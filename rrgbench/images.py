@@ -1,4 +1,10 @@
-"""Read image files: PNG and JPEG of any mode, as float32 pixels in 0..1, and never from outside the given folder."""
+"""Read image files as float32 pixels in 0..1, air dark: PNG and JPEG of any mode, and DICOM (.dcm, .dicom).
+
+A file is never read from outside the given folder. PNG and JPEG: colours become grey by ITU-R 601 luma, transparent
+pixels lie over black, the EXIF orientation is applied. Black is 0 and the greatest value that the file's bit depth can
+hold is 1, so 12-bit data in a 16-bit PNG come out dark; the presets ``maira`` and ``mimic-jpg`` of
+``rrgbench.normalisation`` stretch them. DICOM: see ``rrgbench.dicom``.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +15,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import PIL.Image
+import PIL.ImageOps
 
 from rrgbench.cache import file_digest
 from rrgbench.errors import ImageError
 from rrgbench.roots import locate
 from rrgbench.types import Image
 
+DICOM_SUFFIXES = (".dcm", ".dicom")
 MAX_PIXELS = 100_000_000  # three times the largest detector; what is larger is a decompression bomb
 
 
@@ -45,16 +53,32 @@ def _digest(file: Path, size: int, mtime_ns: int) -> str:
 
 def _read(folder: Path, name: str, source: str) -> npt.NDArray[np.float32]:
     file = locate(folder, name, source, "image", ImageError)
+    if file.suffix.lower() in DICOM_SUFFIXES:
+        from rrgbench import dicom
+
+        return dicom.read(file, source)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)  # MAX_PIXELS is checked below
-            opened = PIL.Image.open(file, formats=("PNG", "JPEG"))
-        with opened as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise ImageError(f"{source}: the image {name!r} has {image.width} x {image.height} pixels: too many.")
-            image.load()
-            if image.mode.startswith(("I", "F")):
-                return np.asarray(np.asarray(image).clip(0, 65535) / 65535, dtype=np.float32)
-            return np.asarray(image.convert("L"), dtype=np.float32) / np.float32(255)
-    except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
+            warnings.simplefilter("ignore")  # Pillow's, of odd EXIF entries and of many pixels, which are counted here
+            with PIL.Image.open(file, formats=("PNG", "JPEG")) as image:
+                width, height = image.size
+                if width * height > MAX_PIXELS:
+                    raise ImageError(f"{source}: the image {name!r} has {width} x {height} pixels: too many.")
+                return _grey(PIL.ImageOps.exif_transpose(image))
+    except ImageError:
+        raise
+    except Exception as error:  # damaged pixels and EXIF entries make Pillow raise nearly anything
         raise ImageError(f"{source}: the image {name!r} can't be read ({error}); replace the file.") from error
+
+
+def _grey(image: PIL.Image.Image) -> npt.NDArray[np.float32]:
+    if image.mode.startswith("I"):  # 16 bits, which Pillow does not turn into another mode
+        levels = np.asarray(image).astype(np.float32)
+        if (transparent := image.info.get("transparency")) is not None:
+            levels[levels == transparent] = 0
+        return levels / np.float32(65535)
+    if not image.has_transparency_data:
+        return np.asarray(image.convert("L"), dtype=np.float32) / np.float32(255)
+    grey, opaque = (np.asarray(band, dtype=np.float32) for band in image.convert("RGBA").convert("LA").split())
+    over_black: npt.NDArray[np.float32] = grey * opaque / np.float32(255 * 255)
+    return over_black

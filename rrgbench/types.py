@@ -153,12 +153,12 @@ class Context:
     """
 
     study_id: str
-    image_ids: tuple[str, ...] = ()
     images: tuple[Image, ...] = ()
     sections: Mapping[str, str] = field(default_factory=dict)  # indication, technique, comparison: never the target
     demographics: Mapping[str, str | float] = field(default_factory=dict)
     prior: Study | None = None
     labels: Findings | None = None
+    image_ids: tuple[str, ...] = ()  # of all the study's images, seen or not
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def studies(n: int, seed: int, shuffled: bool = False) -> list[Study]:
 
 
 def contexts(of: Iterable[Study]) -> list[Context]:
-    return [Context(study.study_id, study.images) for study in of]
+    return [Context(study.study_id, images=study.images) for study in of]
 
 
 @pytest.fixture(scope="session")

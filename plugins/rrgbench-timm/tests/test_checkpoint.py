@@ -84,6 +84,7 @@ def set_to(key: str, value: object):
         (set_to("size", "64"), "size"),
         (set_to("format", 2), "format"),
         (set_to("extra", 1), "extra"),
+        (set_to("normalise", "mira"), "normalise"),
     ],
 )
 def test_a_wrong_header_is_refused(trained: SimpleNamespace, tmp_path: Path, change, says: str) -> None:
@@ -135,6 +136,7 @@ def test_a_checkpoint_can_not_name_files_or_hubs(
         ({"model_args": {"drop_rate": 0.5}}, "model_args"),
         ({"labels": ["Edema"]}, "other labels"),
         ({"pretrained": True}, "hub weights"),
+        ({"normalise": "maira"}, "normalise=maira, but it was trained with no preset"),
     ],
 )
 def test_options_that_a_checkpoint_contradicts_are_refused(trained: SimpleNamespace, options: dict, says: str) -> None:

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from rrgbench_timm.encoder import TimmEncoder
 
 from rrgbench.errors import UsageError
@@ -20,7 +21,7 @@ def probabilities(results: list[Findings | Failure]) -> np.ndarray:
 def test_findings_name_what_is_in_the_image(trained: SimpleNamespace, made: SimpleNamespace) -> None:
     for present in ((True, False, False), (False, True, True), (False, False, False)):
         image = made.image(lambda present=present: made.picture(77, present))
-        (found,) = trained.encoder.encode([Context("s", (image,))])
+        (found,) = trained.encoder.encode([Context("s", images=(image,))])
         assert found.vocabulary is CHEXPERT
         assert {label: found.status(label) for label in TAUGHT} == {
             label: Status.PRESENT if there else Status.ABSENT for label, there in zip(TAUGHT, present, strict=True)
@@ -47,6 +48,14 @@ def test_a_checkpoint_read_again_gives_the_same_findings(trained: SimpleNamespac
     assert len(again.signature.removeprefix("checkpoint:")) == 12
 
 
+def test_encoding_never_draws(trained: SimpleNamespace, made: SimpleNamespace) -> None:
+    seen = made.contexts(made.studies(8, 6))
+    torch.manual_seed(1)
+    once = trained.encoder.encode(seen)
+    torch.manual_seed(2)
+    assert trained.encoder.encode(seen) == once
+
+
 def test_findings_do_not_depend_on_the_batch(trained: SimpleNamespace, made: SimpleNamespace) -> None:
     seen = made.contexts(made.studies(21, 7))
     together = probabilities(TimmEncoder(checkpoint=trained.path, batch=32).encode(seen))
@@ -60,7 +69,7 @@ def test_findings_do_not_depend_on_the_batch(trained: SimpleNamespace, made: Sim
 def test_an_unreadable_image_costs_its_own_study_only(trained: SimpleNamespace, made: SimpleNamespace) -> None:
     seen = made.contexts(made.studies(5, 8))
     whole = trained.encoder.encode(seen)
-    broken = [*seen[:2], Context("bad", (made.image(made.unreadable),)), Context("none"), *seen[2:]]
+    broken = [*seen[:2], Context("bad", images=(made.image(made.unreadable),)), Context("none"), *seen[2:]]
     results = trained.encoder.encode(broken)
     assert results[2] == Failure("image", "scan.png is truncated")
     assert isinstance(results[3], Failure)
@@ -73,7 +82,7 @@ def test_an_unreadable_image_costs_its_own_study_only(trained: SimpleNamespace, 
 
 def test_pixels_that_are_no_numbers_cost_their_own_study(trained: SimpleNamespace, made: SimpleNamespace) -> None:
     nan = made.image(lambda: np.full((64, 64), np.nan, np.float32), "nan.png")
-    (result,) = trained.encoder.encode([Context("s", (nan,))])
+    (result,) = trained.encoder.encode([Context("s", images=(nan,))])
     assert isinstance(result, Failure)
     assert "nan.png" in result.message
 
@@ -82,7 +91,7 @@ def test_the_first_frontal_image_is_seen(trained: SimpleNamespace, made: SimpleN
     side = made.image(lambda: made.picture(1, (True, True, True)), "side", "LATERAL")
     front = made.image(lambda: made.picture(2, (False, False, True)), "front", "AP")
     both, alone, lateral_only = trained.encoder.encode(
-        [Context("a", (side, front)), Context("b", (front,)), Context("c", (side,))]
+        [Context(name, images=images) for name, images in (("a", (side, front)), ("b", (front,)), ("c", (side,)))]
     )
     np.testing.assert_allclose(probabilities([both]), probabilities([alone]), atol=1e-6)
     assert lateral_only.status("Cardiomegaly") is Status.PRESENT

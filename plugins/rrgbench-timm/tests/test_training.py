@@ -173,6 +173,13 @@ def test_augmentation_never_mirrors() -> None:
     assert (halves[:, :32].mean(dim=1) > halves[:, 32:].mean(dim=1) + 0.1).all()
 
 
+def test_augmentation_hangs_on_its_seed_alone() -> None:
+    grey = torch.rand(4, 1, 32, 32, generator=torch.Generator().manual_seed(5))
+    draw = [augmented(grey, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)]
+    assert torch.equal(draw[0], draw[1])
+    assert not torch.equal(draw[0], draw[2])
+
+
 def test_each_label_is_judged_on_what_is_known_of_it() -> None:
     nan = np.nan
     target = np.array([[1, nan, nan], [0, 1, nan], [nan, 1, nan], [1, 0, nan]], dtype=np.float32)

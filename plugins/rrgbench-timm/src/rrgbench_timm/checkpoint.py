@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from rrgbench.errors import UsageError
+from rrgbench.normalisation import PresetName
 
 State = dict[str, npt.NDArray[Any]]
 _KEY = "rrgbench"
@@ -33,6 +34,7 @@ class Card(BaseModel):
     ``thresholds``: present where the probability is at least this; None for a label that the training data never
     showed both present and absent, which is therefore not assessed. ``training``: the manifest of the training run.
     ``terms``: those of the data it was trained on ("open", "private", "credentialed"), which bind the weights too.
+    ``normalise``: the preset (``rrgbench.normalisation``) that images are adjusted by; None where they are not.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
@@ -49,6 +51,7 @@ class Card(BaseModel):
     training: dict[str, Any]
     terms: str
     licence: str | None
+    normalise: PresetName | None = None
 
     @model_validator(mode="after")
     def _agree(self) -> Card:
@@ -64,7 +67,8 @@ class Card(BaseModel):
 def write(path: Path, card: Card, state: Mapping[str, npt.NDArray[Any]]) -> None:
     """Write a checkpoint; a file of that name is replaced only once the new one is whole."""
     part = path.with_name(path.name + ".part")
-    part.write_bytes(save(dict(state), {_KEY: card.model_dump_json()}))
+    without = {"normalise"} if card.normalise is None else None  # no preset: the same bytes as before there were any
+    part.write_bytes(save(dict(state), {_KEY: card.model_dump_json(exclude=without)}))
     part.replace(path)
 
 

@@ -16,6 +16,8 @@ import numpy.typing as npt
 from rrgbench.cache import file_digest
 from rrgbench.errors import ImageError, UsageError
 from rrgbench.labels import CHEXPERT, VOCABULARIES, snake
+from rrgbench.normalisation import PRESETS as NORMALISATIONS
+from rrgbench.normalisation import Preset, PresetName
 from rrgbench.thresholds import best_f1
 from rrgbench.types import Checkpoint, Context, Failure, Finding, Findings, Status, Study, Vocabulary
 from rrgbench_timm import checkpoint as checkpoints
@@ -34,11 +36,14 @@ class TimmEncoder:
     ``none``: random weights, for training. ``model`` (with ``model_args`` and ``size``, pixels) is any timm model, for
     training from scratch or, with ``pretrained``, from hub weights; a checkpoint knows its own. ``labels`` are
     CheXpert's 14 unless others are named. A label that the training data never showed both ways is not assessed.
+    ``normalise`` is the preset (``rrgbench.normalisation``) to train with, which the checkpoint keeps; without one, or
+    where it has no mean, pixels are scaled by the hub weights' mean and deviation or, from scratch, by the data's.
     """
 
     version = "1"
     needs = ("images",)
-    neutral = ("batch", "device", "seed")  # options that don't change what a checkpoint's findings are
+    # Options that don't change what a checkpoint's findings are; ``normalise`` does, but ``signature`` names it.
+    neutral = ("batch", "device", "normalise", "seed")
 
     def __init__(
         self,
@@ -52,6 +57,7 @@ class TimmEncoder:
         device: str = "auto",
         model_args: dict[str, Any] | None = None,
         pretrained: bool = False,
+        normalise: PresetName | None = None,
         seed: int = 0,
     ) -> None:
         if batch < 1:
@@ -67,19 +73,23 @@ class TimmEncoder:
             self._model_name = model or architecture.model
             self._model_args = {**(architecture.model_args if own else {}), **(model_args or {})}
             self._size = size or (architecture.size if own else None)
+            self._normalise = normalise
             self.vocabulary = _vocabulary(labels or CHEXPERT.labels)
         else:
             self._card, self._state = checkpoints.load(self._path)
             self._digest = file_digest(self._path)[:12]
-            _check_agreement(self._path, self._card, model, model_args, labels, pretrained)
+            _check_agreement(self._path, self._card, model, model_args, labels, pretrained, normalise)
             self._model_name, self._model_args = self._card.model, self._card.model_args
             self._size = size or self._card.size
+            self._normalise = self._card.normalise
             self.vocabulary = _vocabulary(self._card.labels)
+        self._preset = NORMALISATIONS[self._normalise] if self._normalise else Preset()
 
     @property
     def signature(self) -> str:
-        """The digest of the checkpoint's file; empty while there is none."""
-        return f"checkpoint:{self._digest}" if self._digest else ""
+        """The preset that images are normalised by and the digest of the checkpoint's file, where there are any."""
+        pieces = {"normalise": self._normalise, "checkpoint": self._digest}
+        return "|".join(f"{name}:{value}" for name, value in pieces.items() if value)
 
     @property
     def card(self) -> checkpoints.Card | None:
@@ -135,7 +145,9 @@ class TimmEncoder:
         model, labels = self._model, self.vocabulary.labels
         splits = {}
         for name, studies in (("train", train), ("validate", validate)):
-            split = splits[name] = fitting.gather(studies, self._pixels, self.vocabulary, name, limit)
+            split = splits[name] = fitting.gather(
+                studies, self._pixels, self.vocabulary, name, limit, self._preset.adjust
+            )
             say({"stage": "read", "split": name, "studies": len(split.grey), "skipped": list(split.skipped)})
         learn, check = splits["train"], splits["validate"]
         scale = self._normalisation(learn.grey)
@@ -170,6 +182,7 @@ class TimmEncoder:
             },
             terms=str(given.get("terms", "unknown")),
             licence=licence,
+            normalise=self._normalise,
         )
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "checkpoint.safetensors"
@@ -192,7 +205,7 @@ class TimmEncoder:
                 out.append(Failure("image", f"The study {context.study_id} has no image."))
                 continue
             try:
-                readable.append(pixels.read(image, self._pixels))
+                readable.append(pixels.read(image, self._pixels, self._preset.adjust))
                 out.append(None)
             except ImageError as error:
                 out.append(Failure("image", str(error)))
@@ -228,6 +241,8 @@ class TimmEncoder:
     def _channels(self) -> Literal[1, 3]:
         if self._card is not None:
             return self._card.in_chans
+        if self._preset.mean:
+            return 3 if len(self._preset.mean) == 3 else 1
         return 3 if self._pretrained else 1  # hub weights saw three channels; a radiograph has one
 
     def _normalisation(self, grey: npt.NDArray[np.uint8]) -> Normalisation:
@@ -236,6 +251,8 @@ class TimmEncoder:
 
         if self._card is not None:
             return Normalisation(tuple(self._card.mean), tuple(self._card.std))
+        if self._preset.mean:
+            return Normalisation(self._preset.mean, self._preset.std)
         if self._pretrained:
             return Normalisation(*pretrained_normalisation(self._model_name))
         levels = np.bincount(grey.ravel(), minlength=256) / grey.size
@@ -290,6 +307,7 @@ def _check_agreement(
     model_args: Mapping[str, Any] | None,
     labels: Sequence[str] | None,
     pretrained: bool,
+    normalise: PresetName | None,
 ) -> None:
     """Raise UsageError where options ask for something else than the checkpoint holds."""
     wrong = None
@@ -299,6 +317,8 @@ def _check_agreement(
         wrong = f"model_args={model_args}, but it was made with {card.model_args}"
     elif labels is not None and set(labels) != set(card.labels):
         wrong = f"other labels than it has ({', '.join(card.labels)})"
+    elif normalise is not None and normalise != card.normalise:
+        wrong = f"normalise={normalise}, but it was trained with {card.normalise or 'no preset'}"
     elif pretrained:
         wrong = "pretrained hub weights as well"
     if wrong:

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 
 from rrgbench.errors import ImageError, RunError, UsageError
 from rrgbench.labels import snake, translate
+from rrgbench.normalisation import Adjust, unchanged
 from rrgbench.stats import auroc
 from rrgbench.types import Status, Study, Vocabulary
 from rrgbench_timm import pixels
@@ -82,7 +83,14 @@ class Fitted:
     history: list[dict[str, float]]
 
 
-def gather(studies: Iterable[Study], size: int, vocabulary: Vocabulary, split: str, limit: int | None) -> Labelled:
+def gather(
+    studies: Iterable[Study],
+    size: int,
+    vocabulary: Vocabulary,
+    split: str,
+    limit: int | None,
+    adjust: Adjust = unchanged,
+) -> Labelled:
     """Read the frontal image of each study once, and its labels. Raises UsageError where none can be used."""
     grey, targets, skipped = [], [], []
     for study in islice(studies, limit):
@@ -92,7 +100,7 @@ def gather(studies: Iterable[Study], size: int, vocabulary: Vocabulary, split: s
             skipped.append(f"{study.study_id}: it has no {'image' if image is None else 'label that is known'}")
             continue
         try:
-            grey.append(pixels.read(image, size))
+            grey.append(pixels.read(image, size, adjust))
         except ImageError as error:
             skipped.append(f"{study.study_id}: {error}")
             continue

@@ -10,6 +10,7 @@ import torch
 from PIL import Image as PillowImage
 
 from rrgbench.errors import ImageError
+from rrgbench.normalisation import Adjust, unchanged
 from rrgbench.types import Image
 
 
@@ -18,12 +19,13 @@ def frontal(images: Sequence[Image]) -> Image | None:
     return next((image for image in images if image.view != "LATERAL"), images[0] if images else None)
 
 
-def read(image: Image, size: int) -> npt.NDArray[np.uint8]:
+def read(image: Image, size: int, adjust: Adjust = unchanged) -> npt.NDArray[np.uint8]:
     """An image's pixels as grey levels 0..255 of shape (size, size). Raises ImageError.
 
     The shorter side is padded with black on both ends rather than the longer one cropped: what decides is often at
-    the edge (an apex, a costophrenic angle). Scaling down averages (antialiasing). Training and encoding both go
-    through here, so a network sees the very same kind of pixels.
+    the edge (an apex, a costophrenic angle). Scaling down averages (antialiasing). ``adjust``, a preset's, comes
+    before, on the whole image. Training and encoding both go through here, so a network sees the very same kind of
+    pixels.
     """
     pixels = np.asarray(image.read(), dtype=np.float32)
     if pixels.ndim != 2 or pixels.size == 0 or not np.isfinite(pixels).all():
@@ -31,6 +33,7 @@ def read(image: Image, size: int) -> npt.NDArray[np.uint8]:
             f"The image {image.image_id} is not a grey picture of finite numbers: shape {pixels.shape},"
             f" {int(np.count_nonzero(~np.isfinite(pixels)))} pixels that are NaN or infinite."
         )
+    pixels = adjust(pixels)
     height, width = pixels.shape
     side = max(height, width)
     if height != width:
