@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -83,16 +84,18 @@ def read_columns(file: Path, required: Sequence[str], optional: Sequence[str] = 
 
 
 def header(file: Path) -> list[str]:
-    """The names of the columns. Raises UsageError for a name that stands twice."""
-    with (
-        (gzip.open if file.suffix == ".gz" else open)(file, "rb") as raw,
-        io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as text,
-    ):
-        try:
+    """The names of the columns; several may have none. Raises UsageError for a name that stands twice."""
+    try:
+        with (
+            (gzip.open if file.suffix == ".gz" else open)(file, "rb") as raw,
+            io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as text,
+        ):
             names = next(csv.reader(text), [])
-        except UnicodeDecodeError as error:
-            raise UsageError(f"{file}: not UTF-8 at byte {error.start}.") from None
-    if twice := [name for at, name in enumerate(names) if name in names[:at]]:
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{file}: not UTF-8 at byte {error.start}.") from None
+    except (OSError, EOFError, zlib.error, csv.Error) as error:
+        raise UsageError(f"{file}: can't be read as a table: {_plain(error)}") from None
+    if twice := [name for at, name in enumerate(names) if name and name in names[:at]]:
         raise UsageError(f"{file}: there are two columns {twice[0]!r}.")
     return names
 
