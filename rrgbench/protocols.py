@@ -101,7 +101,7 @@ class Protocol:
         return self._prepared(self._sectioned(study.sections))
 
     def candidate(self, report: Report, image_id: str | None = None) -> str | None:
-        """The text of a report that is scored, of one image where it has one an image. Unsectioned it is taken whole."""
+        """The text of a report that is scored (an image's, where it has such). Unsectioned it is taken whole."""
         if report.by_image and image_id is not None:
             if image_id not in report.by_image:
                 return None

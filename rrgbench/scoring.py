@@ -79,7 +79,7 @@ def cases(
     protocol: Protocol,
     failures: str,
 ) -> list[Case]:
-    """A case for each unit of the protocol. With ``failures="empty"`` a report that is lacking counts as empty text."""
+    """A case for each unit of the protocol. With ``failures="empty"`` a lacking report counts as an empty text."""
     out = []
     for study in studies:
         found, report, reference = findings.get(study.study_id), reports.get(study.study_id), protocol.reference(study)
