@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
+from rrgbench import governance
 from rrgbench.cache import Cache, digest
 from rrgbench.errors import LLMError
 from rrgbench.parts import Part
@@ -43,13 +44,17 @@ class Meter:
 
 
 class Asker:
-    """One LLM with its cache. ``for_study()`` gives the ``ask`` of one report, and its meter."""
+    """One LLM with its cache. ``for_study()`` gives the ``ask`` of one report, and its meter.
 
-    def __init__(self, llm: Part, cache: Cache, timeout: float) -> None:
+    ``hosts`` are the remote hosts that the text may be sent to; None: any, for open data.
+    """
+
+    def __init__(self, llm: Part, cache: Cache, timeout: float, hosts: Collection[str] | None) -> None:
         self._llm = llm.obj
         self._signature = llm.signature
         self._cache = cache if getattr(llm.obj, "cached", True) else None
         self._timeout = timeout
+        self._hosts = hosts
 
     def for_study(self) -> tuple[Any, Meter]:
         """An ``ask`` for one report, and the meter that it fills."""
@@ -99,6 +104,7 @@ class Asker:
         raise AssertionError("unreachable")
 
     async def _once(self, messages: Sequence[Message], schema: Mapping[str, Any] | None) -> Completion:
+        governance.check_call(self._llm, self._hosts)
         try:
             completion: Completion = await self._llm.complete(messages, schema)
             return completion

@@ -39,6 +39,9 @@ class Cache:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+        for ending in ("", "-wal", "-shm", "-journal"):  # SQLite gives new ones the permissions of the database
+            if (file := path.with_name(path.name + ending)).exists():
+                file.chmod(0o600)
         self._db = sqlite3.connect(path, timeout=60, check_same_thread=False)
         try:
             self._db.execute("PRAGMA journal_mode=WAL")

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
+from rrgbench import governance
 from rrgbench.errors import UsageError, did_you_mean
 from rrgbench.specs import Spec
 
@@ -55,6 +56,7 @@ class RunConfig(BaseModel):
     failures: Literal["exclude", "empty"] = "exclude"
     resamples: Annotated[int, Field(ge=0)] = 1000
     timeout: Annotated[float, Field(gt=0)] = 300.0
+    attestation: Path | None = None
 
     def grid(self) -> Iterator[dict[str, Spec]]:
         """Each system to run: its parts by kind. What a system doesn't compose of parts has none of them."""
@@ -109,13 +111,18 @@ def check(model: type[Config], values: Mapping[str, Any], where: str = "") -> Co
         raise UsageError(f"The configuration{where}: {key}: {first['msg']} (given: {first['input']!r}).") from None
 
 
-def _read(file: Path) -> dict[str, Any]:
+def read_yaml(file: Path, what: str) -> Any:
+    """What a YAML file holds; ``what`` it is goes into the errors. Raises UsageError."""
     try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+        return yaml.safe_load(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageError(f"The configuration {file} can't be read: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"The configuration {file} is not YAML: {' '.join(str(error).split())}") from error
+        raise UsageError(f"The {what} {file} can't be read: {error.strerror}.") from error
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: bytes that are no UTF-8, a date such as 2026-02-31
+        raise UsageError(f"The {what} {file} is not YAML: {' '.join(str(error).split())}") from error
+
+
+def _read(file: Path) -> dict[str, Any]:
+    values = read_yaml(file, "configuration")
     if not isinstance(values, dict):
         raise UsageError(f"The configuration {file} must be a mapping such as `encoder: vit`.")
     try:
@@ -137,6 +144,11 @@ def _expand(value: Any, file: Path) -> Any:
         return value
 
     def environment(match: re.Match[str]) -> str:
+        if governance.is_secret(match[1]):
+            raise UsageError(
+                f"{file} uses ${{{match[1]}}}, which by its name holds a key: what a configuration says is recorded,"
+                " and a key must not be. Leave it out: parts read their keys from the environment themselves."
+            )
         if match[1] not in os.environ:
             raise UsageError(f"{file} uses ${{{match[1]}}}, which is not set: export {match[1]}=… first.")
         return os.environ[match[1]]

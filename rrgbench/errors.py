@@ -37,8 +37,8 @@ class LLMError(RRGBenchError):
 
     @property
     def fatal(self) -> bool:
-        """Whether every other call would fail too: a wrong key, no model of that name, nothing left to spend."""
-        return self.kind in ("auth", "model", "quota")
+        """Whether every other call would fail too: a wrong key, no model of that name, a host that is not allowed."""
+        return self.kind in ("auth", "model", "quota", "governance")
 
 
 FAULTS = (Exception, SystemExit)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from rrgbench import plugins, progress, provenance, scoring, stats, tables
+from rrgbench import governance, plugins, progress, provenance, scoring, stats, tables
 from rrgbench.asking import run_async, total
 from rrgbench.cache import Cache, digest
 from rrgbench.config import RunConfig, check
@@ -33,6 +33,7 @@ from rrgbench.runs import (
     findings_frame,
     findings_of,
     from_record,
+    private_folder,
     score_of,
     score_record,
     slug,
@@ -52,7 +53,7 @@ class State:
 
     seconds: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
-    faults: int = 0  # metrics that were asked for by name and failed
+    faults: list[str] = field(default_factory=list)  # what metrics that failed said
 
 
 def run(config: RunConfig | Mapping[str, Any] | None = None, **given: Any) -> RunResults:
@@ -80,9 +81,13 @@ def run_one(plan: Plan, catalogue: plugins.Catalogue) -> RunResult:
     """One system on one dataset: encode, write, score; each stage goes on where an earlier run stopped."""
     path = plan.config.out / slug(plan.parts["dataset"].name) / f"{slug(plan.label)}-{plan.run_id}"
     progress.say(f"{plan.label} on {plan.parts['dataset'].name} ({len(plan.studies)} studies) in {path}")
+    for part in plan.parts.values():
+        governance.check_again(part.public, part.hosts, plan.hosts)
+    if plan.terms != "open":
+        private_folder(path.parent)
     with RunFolder(path, private=plan.terms != "open") as folder:
         state = State(warnings=list(plan.warnings))
-        manifest = _manifest(plan)
+        manifest = _manifest(plan) | {"attestations": _attestations(plan, folder)}
         folder.write_json("manifest.json", manifest)
         state.warnings += catalogue.call("rrgbench_run_started", manifest=manifest, folder=path)
         cache = None
@@ -114,13 +119,14 @@ def score(
     dataset: str | None = None,
     metrics: Sequence[Any] | None = None,
     out: Path | None = None,
+    terms: str = "private",
     **given: Any,
 ) -> RunResult:
     """Score reports made elsewhere, against reference reports or against a dataset. What `rrgbench score` does.
 
     ``reports`` and ``references`` are files, mappings from study_id to text, or frames with the columns ``study_id``
-    and ``report``. ``given`` may hold ``split``, ``protocol``, ``failures``, ``resamples``, ``seed``. Without ``out``
-    no folder is kept.
+    and ``report``; ``terms`` are theirs: "open", "private" or "credentialed". ``given`` may hold ``split``,
+    ``protocol``, ``failures``, ``resamples``, ``seed``, ``attestation``. Without ``out`` no folder is kept.
     """
     if (references is None) == (dataset is None):
         raise UsageError("Give either reference reports (--references FILE) or a dataset (--dataset SPEC).")
@@ -128,29 +134,33 @@ def score(
     values = {key: value for key, value in given.items() if value is not None}
     with tempfile.TemporaryDirectory() as scratch:
         config = check(RunConfig, {**values, "metric": metrics, "out": out or Path(scratch)})
-        system = _made_elsewhere(catalogue, reports)
-        source = build(catalogue, "dataset", dataset) if references is None else _references(catalogue, references)
+        system = _made_elsewhere(catalogue, reports, terms)
+        if references is None:
+            source = build(catalogue, "dataset", dataset)
+        else:
+            source = _references(catalogue, references, terms)
         each = planned(config, {"dataset": source, "system": system}, *measures(config, catalogue))
         result = run_one(each, catalogue)
         return result if out else replace(result, folder=None)
 
 
-def _made_elsewhere(catalogue: plugins.Catalogue, value: Path | Mapping[str, str] | pd.DataFrame) -> Part:
+def _made_elsewhere(catalogue: plugins.Catalogue, value: Path | Mapping[str, str] | pd.DataFrame, terms: str) -> Part:
     """The system that gives reports made elsewhere."""
     if isinstance(value, (str, Path)):
-        return build(catalogue, "system", Spec("reports", {"path": str(value)}))
-    system = ReportsFile.of_reports(_frame(value), "the reports given")
+        return build(catalogue, "system", Spec("reports", {"path": str(value), "terms": terms}))
+    system = ReportsFile.of_reports(_frame(value), "the reports given", terms)
     return Part("system", "reports", "reports", system, plugins.BUILTIN, {}, "reports")
 
 
-def _references(catalogue: plugins.Catalogue, value: Path | Mapping[str, str] | pd.DataFrame) -> Part:
+def _references(catalogue: plugins.Catalogue, value: Path | Mapping[str, str] | pd.DataFrame, terms: str) -> Part:
     """The dataset that reference reports alone make."""
     if isinstance(value, (str, Path)):
         columns = {"report": "report"}
         if "patient_id" in tables.read_table(Path(value)).columns:
             columns["patient"] = "patient_id"
-        return build(catalogue, "dataset", Spec("table", {"path": str(value), **columns}))
+        return build(catalogue, "dataset", Spec("table", {"path": str(value), **columns, "terms": terms}))
     dataset = Table.of_reports(_frame(value), "the references given")
+    dataset.terms = terms
     return Part("dataset", "references", "references", dataset, plugins.BUILTIN, {}, "references")
 
 
@@ -177,7 +187,11 @@ def rescore(folder: Path, metrics: Sequence[Any] | None = None, **given: Any) ->
         kept = {key: manifest["config"][key] for key in ("limit", "split", "seed", "failures", "resamples", "protocol")}
         config = check(RunConfig, {**kept, **changed, "metric": metrics, "out": folder})
         dataset = build(catalogue, "dataset", manifest["parts"]["dataset"])
-        again = planned(config, {"dataset": dataset}, *measures(config, catalogue))
+        made_under = str(manifest["dataset"].get("terms"))
+        governance.check_terms(str(folder / "manifest.json"), made_under)
+        again = planned(config, {"dataset": dataset}, *measures(config, catalogue), terms=made_under)
+        if again.terms != "open":
+            run_folder.keep_private()
         if again.dataset_digest != manifest["dataset"]["digest"]:
             raise UsageError(f"{folder}: the dataset {dataset.spec} is not what it was when the reports were made.")
         records = run_folder.records()
@@ -189,8 +203,15 @@ def rescore(folder: Path, metrics: Sequence[Any] | None = None, **given: Any) ->
             missing = Failure("encoder", "no findings were made for this study")
             findings = {s.study_id: missing for s in again.studies} | findings_of(run_folder.read_frame(file.name))
         state = State()
+        manifest["dataset"]["terms"] = again.terms
+        manifest["attestations"] = _attestations(again, run_folder)
+        run_folder.write_json("manifest.json", manifest)  # before anything is sent by them
         scores = _score_stage(again, findings, reports, run_folder, state)
-        summary |= {"failures_count_as": config.failures, "scores": [score_record(each) for each in scores]}
+        summary |= {
+            "terms": again.terms,
+            "failures_count_as": config.failures,
+            "scores": [score_record(each) for each in scores],
+        }
         run_folder.write_json("scores.json", summary)
     return RunResult(folder, manifest, summary, tuple(scores))
 
@@ -263,46 +284,55 @@ def _score_stage(
         dataset=f"{plan.parts['dataset'].name}/{plan.split or 'all'}/{plan.dataset_digest[:12]}",
         failures=config.failures,
         weights=scoring.resamples(plan.studies, config.resamples, config.seed),
+        position={study.study_id: at for at, study in enumerate(plan.studies)},
     )
     made_of = reports_digest(reports)
     earlier = folder.read_json("scores.json") or {}
     same = earlier.get("reports_digest") == made_of and earlier.get("failures_count_as") == config.failures
-    ids = pd.DataFrame(
-        {"study_id": [s.study_id for s in plan.studies], "patient_id": [s.patient_id for s in plan.studies]}
-    )
-    rows = ids.set_index("study_id")
+    rows = _units(plan)
     scores: list[Score] = []
     total = len(plan.metrics) * len(plan.protocols)
     with progress.stage("score", total, "metrics") as advance:
         for each in plan.protocols:
             cases = scoring.cases(plan.studies, findings, reports, each, config.failures)
             for metric in plan.metrics:
+                governance.check_again(metric.public, metric.hosts, plan.hosts)
                 done = scoring.score(metric, each, cases, terms)
                 if config.metric is None and not done.scores[0].n and done.scores[0].n_failed == 0:
                     advance(1)
                     continue  # nothing asked for it, and the data don't allow it
                 scores += done.scores
                 if done.fault:
-                    state.warnings.append(f"the metric {metric.spec} failed under {each.name}: {done.fault}")
-                    state.faults += config.metric is not None
+                    # Warnings are printed, and logs are read by others: what was raised may quote a report.
+                    said = done.fault if plan.terms == "open" else done.fault.partition(":")[0]
+                    state.warnings.append(f"the metric {metric.spec} failed under {each.name}: {said}")
+                    state.faults.append(f"{metric.spec}@{each.name}: {done.fault}")
                 rows = rows.join(done.rows.add_prefix(f"{metric.spec}@{each.name}/"))
                 state.seconds[f"score {metric.spec}@{each.name}"] = done.seconds
                 advance(1)
             scores += [scoring.unavailable(n, each, why, len(cases)) for n, why in plan.unavailable.items()]
-    rows = rows.rename_axis("study_id").reset_index()
     if same:
         new = {(score.metric, score.protocol, score.signature) for score in scores}
         old = [score_of(entry) for entry in earlier["scores"]]
         scores += [s for s in old if (s.metric, s.protocol, s.signature) not in new and s.value is not None]
-        file = folder.path / "rows.parquet"
-        if file.exists():
-            kept = folder.read_frame(file.name)
-            rows = rows.merge(kept[["study_id", *kept.columns.difference(rows.columns, sort=False)]], on="study_id")
     if not scores:
         state.warnings.append("nothing was scored: the dataset has neither labels nor reports that a metric could use")
-    folder.write_frame("rows.parquet", rows)
+    if same and (folder.path / "rows.parquet").exists():
+        kept = folder.read_frame("rows.parquet").set_index(list(scoring.UNIT))
+        rows = rows.join(kept[kept.columns.difference(rows.columns, sort=False)], how="outer")
+        rows["patient_id"] = rows["patient_id"].fillna(kept["patient_id"])
+    folder.write_frame("rows.parquet", rows.reset_index())
     state.seconds["score"] = time.monotonic() - started
     return scores
+
+
+def _units(plan: Plan) -> pd.DataFrame:
+    """The patient of each study and, where a protocol counts images, of each image, indexed as metrics' rows are."""
+    units = [(study, "") for study in plan.studies]
+    if any(protocol.unit == "image" for protocol in plan.protocols):
+        units += [(study, image.image_id) for study in plan.studies for image in study.images]
+    index = pd.MultiIndex.from_tuples([(study.study_id, image_id) for study, image_id in units], names=scoring.UNIT)
+    return pd.DataFrame({"patient_id": [study.patient_id for study, _ in units]}, index=index)
 
 
 def reports_digest(reports: Mapping[str, Report | Failure]) -> str:
@@ -337,6 +367,13 @@ def _manifest(plan: Plan) -> dict[str, Any]:
         "git": provenance.git_revision(),
         "warnings": list(plan.warnings),
     }
+
+
+def _attestations(plan: Plan, folder: RunFolder) -> list[dict[str, Any]]:
+    """The attestations of a run, whole: those by which something was sent before, and those of now."""
+    earlier = (folder.read_json("manifest.json") or {}).get("attestations", [])
+    now = [each.model_dump(mode="json") for each in plan.attestations]
+    return [*earlier, *(each for each in now if each not in earlier)]
 
 
 def _finish(
@@ -378,13 +415,14 @@ def _finish(
         "scores": [score_record(score) for score in scores],
     }
     folder.write_json("scores.json", summary)
-    complete = not failures and not state.faults
+    complete = not failures and not (state.faults and plan.config.metric is not None)
     manifest |= {
         "status": "complete" if complete else "incomplete",
         "counts": {"studies": len(mine), "reports": len(reported), "failures": failures},
         "cost": summary["costs"]["usd"],
         "seconds": {stage: round(seconds, 3) for stage, seconds in state.seconds.items()},
         "warnings": state.warnings,
+        "faults": state.faults,
     }
     folder.write_json("manifest.json", manifest)
     return RunResult(folder.path, manifest, summary, tuple(scores))

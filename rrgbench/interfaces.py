@@ -4,7 +4,9 @@ A part's constructor arguments are its options: typed, so that ``vit:size=96`` c
 typed as one of these protocols takes a spec (``labeler="rulelabel"``) and receives the part. ``version`` is raised
 whenever the part's output changes. Optional on every part: ``signature``, what the options alone don't say (the digest
 of a file that was read); ``neutral``, the names of options that don't change the output (a batch size); ``baseline``,
-why a run with this part is a baseline; ``host``, the name of the remote host that it sends text or images to.
+why a run with this part is a baseline; ``host``, the name of the remote host that it sends text or images to (a
+language model must have it: one that doesn't say is refused for data that is not open); ``terms``, those of data of the
+user's own that it reads ("open", "private", "credentialed"): a run has the strictest of all its parts.
 """
 
 from __future__ import annotations
@@ -135,8 +137,8 @@ class Writer(Protocol):
 class System(Protocol):
     """Studies to reports in one step.
 
-    Optional: ``prepare(train)`` gets the training split's studies once; ``check(study_ids)`` gets the ids of the
-    evaluated studies and returns warnings.
+    Optional: ``prepare(train)`` gets the training split's studies once; ``check(ids)`` gets the ids of the evaluated
+    studies and of their images, and returns warnings.
     """
 
     version: str

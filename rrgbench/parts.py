@@ -13,7 +13,7 @@ from typing import Any
 
 import pydantic
 
-from rrgbench import interfaces
+from rrgbench import governance, interfaces
 from rrgbench.errors import RRGBenchError, UsageError, did_you_mean
 from rrgbench.plugins import Catalogue, Entry
 from rrgbench.specs import Spec
@@ -45,7 +45,20 @@ class Part:
     distribution: str
     shown: Mapping[str, Any]
     public: str  # the spec with files by name only, for pages: where a file lies is nobody else's affair
-    hosts: tuple[str, ...] = ()  # the remote hosts that it, or a part that it was given, sends text or images to
+    nested: tuple[Part, ...] = ()  # the parts that it was given
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The remote hosts that it, or a part that it was given, sends text or images to, as of now."""
+        own = governance.host_of(self.obj)
+        return (*([own] if own else ()), *(host for part in self.nested for host in part.hosts))
+
+    @property
+    def terms(self) -> str:
+        """The strictest terms of the data that it, or a part that it was given, holds; open where they hold none."""
+        own = getattr(self.obj, "terms", "open")
+        governance.check_terms(self.public, own)
+        return governance.strictest([own, *(part.terms for part in self.nested)])
 
     @property
     def signature(self) -> str:
@@ -115,18 +128,19 @@ def build(catalogue: Catalogue, kind: str, value: Any) -> Part:
     declared = options(cls, entry)
     given = {**entry.defaults, **spec.options}
     what = f"{kind} {spec.name!r}"
+    governance.check_options(what, given)
     check_known(what, given, declared)
     values = {}
     shown = {}
-    hosts: list[str] = []
+    nested: list[Part] = []
     for option in declared:
         if option.name not in given:
             shown[option.name] = option.default
             continue
-        value, nested = _value(catalogue, what, option, given[option.name], spec)
+        value, built = _value(catalogue, what, option, given[option.name], spec)
         values[option.name] = value
-        shown[option.name] = "+".join(f"({part.signature})" for part in nested) if nested else value
-        hosts += [host for part in nested for host in part.hosts]
+        shown[option.name] = "+".join(f"({part.signature})" for part in built) if built else value
+        nested += built
     try:
         obj = cls(**values)
     except RRGBenchError:
@@ -136,9 +150,7 @@ def build(catalogue: Catalogue, kind: str, value: Any) -> Part:
     paths = {key: value for key, value in shown.items() if key in spec.options and isinstance(value, Path)}
     placed = _with(spec, {key: str(path.resolve()) for key, path in paths.items() if path.exists()})
     public = _with(spec, {key: path.name for key, path in paths.items()})
-    if host := getattr(obj, "host", None):
-        hosts.append(host)
-    return Part(kind, spec.name, str(placed), obj, entry.distribution, shown, str(public), tuple(hosts))
+    return Part(kind, spec.name, str(placed), obj, entry.distribution, shown, str(public), tuple(nested))
 
 
 def _with(spec: Spec, changed: Mapping[str, str]) -> Spec:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
-from rrgbench import governance, plugins, scoring
+from rrgbench import attestation, governance, plugins, scoring
+from rrgbench.attestation import Attestation
 from rrgbench.cache import digest
 from rrgbench.config import RunConfig
 from rrgbench.errors import ImageError, UsageError
@@ -16,7 +17,8 @@ from rrgbench.protocols import Protocol, protocol
 from rrgbench.specs import Spec
 from rrgbench.types import Context, Image, Study
 
-_HIDDEN_SECTIONS = ("findings", "impression", "report")  # what a system is to write
+# What a system may be shown of a report's sections; all others may hold what it is to write.
+SHOWN_SECTIONS = ("indication", "history", "technique", "comparison", "examination")
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,14 @@ class Plan:
     protocols: tuple[Protocol, ...]
     metrics: tuple[Part, ...]
     unavailable: Mapping[str, str]
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[str, ...]
+    terms: str  # the strictest of all its parts
+    attestations: tuple[Attestation, ...]  # by which what is derived from data that is not open goes to a host
+
+    @property
+    def hosts(self) -> frozenset[str] | None:
+        """The remote hosts that may be sent to; None: any, for open data."""
+        return None if self.terms == "open" else frozenset(each.host for each in self.attestations)
 
     @property
     def makers(self) -> dict[str, Part]:
@@ -46,8 +55,10 @@ class Plan:
     def run_id(self) -> str:
         """What makes the reports, hashed: the parts' signatures, the studies, and the images if they are looked at."""
         signatures = {kind: part.signature for kind, part in self.makers.items()}
-        looked_at = any("images" in getattr(part.obj, "needs", ()) for part in self.makers.values())
-        pixels = [_fingerprint(image) for study in self.studies for image in study.images] if looked_at else []
+        needs = {need for part in self.makers.values() for need in getattr(part.obj, "needs", ())}
+        seen = list(self.studies) if "images" in needs else []
+        seen += [study.prior for study in self.studies if study.prior] if "prior" in needs else []
+        pixels = [_fingerprint(image) for study in seen for image in study.images]
         return digest(signatures, self.parts["dataset"].signature, self.dataset_digest, pixels)[:12]
 
     @property
@@ -57,11 +68,6 @@ class Plan:
             return self.parts["system"].name
         names = [self.parts[kind].name for kind in ("encoder", "prompt", "llm") if kind in self.parts]
         return "+".join(names)
-
-    @property
-    def terms(self) -> str:
-        """Of the dataset."""
-        return str(self.parts["dataset"].obj.terms)
 
 
 def plan(config: RunConfig, catalogue: plugins.Catalogue) -> list[Plan]:
@@ -100,15 +106,38 @@ def planned(
     protocols: tuple[Protocol, ...],
     metrics: tuple[Part, ...],
     unavailable: Mapping[str, str],
+    terms: str = "open",
 ) -> Plan:
-    """The plan for parts that are built: check what may leave the machine, read the studies, let parts learn."""
+    """The plan for parts that are built: check what may leave the machine, read the studies, let parts learn.
+
+    ``terms`` are those of reports that were made before; the parts' may be stricter.
+    """
     dataset = parts["dataset"]
-    governance.check_terms(dataset.obj.terms)
-    for part in (*parts.values(), *metrics):
-        governance.check_hosts(dataset.spec, dataset.obj.terms, part.spec, part.hosts)
+    terms = governance.strictest([terms, *(part.terms for part in (*parts.values(), *metrics))])
+    attested = attestation.read(config.attestation)
+    used: list[Attestation] = []
+    for part in parts.values():
+        used += governance.check_hosts(dataset.name, terms, part.public, part.hosts, attested)
+    kept = []
+    for metric in metrics:
+        try:
+            used += governance.check_hosts(dataset.name, terms, metric.public, metric.hosts, attested)
+            kept.append(metric)
+        except UsageError:
+            if config.metric is not None:
+                raise
+            why = f"it sends text to {', '.join(metric.hosts)}, and the data of this run is {terms}"
+            unavailable = {**unavailable, metric.name: why}  # nobody asked for it: the others are computed
     split, studies = select(dataset, config.split, config.limit)
     warnings = _prepare(parts, studies)
-    return Plan(config, parts, split, studies, protocols, metrics, unavailable, tuple(warnings))
+    train = partial(dataset.obj.load, "train") if "train" in dataset.obj.splits else None
+    fitted = []
+    for each in protocols:
+        ready, notes = each.fitted(studies, train)
+        fitted.append(ready)
+        warnings += notes
+    by = tuple(dict.fromkeys(used))
+    return Plan(config, parts, split, studies, tuple(fitted), tuple(kept), unavailable, tuple(warnings), terms, by)
 
 
 def select(dataset: Part, split: str | None, limit: int | None) -> tuple[str | None, tuple[Study, ...]]:
@@ -155,7 +184,8 @@ def _prepare(parts: Mapping[str, Part], studies: Sequence[Study]) -> list[str]:
     if leaks:
         warnings.append(f"{len(leaks)} evaluated patients stand in another split too; nothing was learnt from theirs")
     if "system" in parts and hasattr(parts["system"].obj, "check"):
-        warnings += parts["system"].obj.check({study.study_id for study in studies})
+        ids = {study.study_id for study in studies} | {image.image_id for study in studies for image in study.images}
+        warnings += parts["system"].obj.check(ids)
     return warnings
 
 
@@ -164,15 +194,21 @@ def context(study: Study, needs: Sequence[str]) -> Context:
     known = ("images", "sections", "demographics", "prior", "labels")
     if unknown := [need for need in needs if need not in known]:
         raise UsageError(f"A part can't need {unknown[0]!r} of a study; it may need: {', '.join(known)}.")
-    shown = {name: text for name, text in study.sections.items() if name not in _HIDDEN_SECTIONS}
+    shown = {name: study.sections[name] for name in SHOWN_SECTIONS if name in study.sections and "sections" in needs}
     return Context(
         study_id=study.study_id,
+        image_ids=tuple(image.image_id for image in study.images),
         images=study.images if "images" in needs else (),
-        sections=shown if "sections" in needs else {},
+        sections=shown,
         demographics=study.demographics if "demographics" in needs else {},
-        prior=replace(study.prior, labels=None, prior=None) if study.prior and "prior" in needs else None,
+        prior=_reported(study.prior) if study.prior and "prior" in needs else None,
         labels=study.labels if "labels" in needs else None,
     )
+
+
+def _reported(prior: Study) -> Study:
+    """A prior study as its report and its images show it."""
+    return replace(prior, labels=None, labels_by_source={}, prior=None)
 
 
 def study_digest(study: Study) -> str:

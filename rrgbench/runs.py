@@ -58,14 +58,26 @@ class RunResults:
         return pd.concat([run.frame() for run in self.runs], ignore_index=True)
 
 
+def private_folder(path: Path) -> None:
+    """Make a folder, or one that is there, its owner's alone. Raises UsageError where it is somebody else's."""
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.chmod(0o700)
+    except OSError as error:
+        raise UsageError(f"{path} can't be made private ({error.strerror}): choose another --out.") from None
+
+
 class RunFolder:
     """One run on disk. Opening it again goes on where it stopped; a second process is refused meanwhile."""
 
     def __init__(self, path: Path, private: bool) -> None:
         self.path = path
+        self._private = private
         try:
-            path.mkdir(parents=True, exist_ok=True, mode=0o700 if private else 0o777)
-            self._lock = (path / ".lock").open("w")
+            path.mkdir(parents=True, exist_ok=True)
+            if private:
+                self.keep_private()
+            self._lock = self._opened(".lock", "w")
         except OSError as error:
             raise UsageError(f"{path} can't be made a run folder ({error.strerror}): choose another --out.") from None
         try:
@@ -89,6 +101,26 @@ class RunFolder:
         if self._reports:
             self._reports.close()
         self._lock.close()
+
+    def keep_private(self) -> None:
+        """Let nobody but the owner read the folder, what is in it, and what will be written."""
+        self._private = True
+        private_folder(self.path)
+        for file in self.path.rglob("*"):
+            if not file.is_symlink():
+                file.chmod(0o700 if file.is_dir() else 0o600)
+
+    def _opened(self, name: str, mode: str) -> IO[str]:
+        """A file of the folder, created with the permissions that the run's terms ask for."""
+        permissions = 0o600 if self._private else 0o666
+        return open(self.path / name, mode, encoding="utf-8", opener=lambda p, flags: os.open(p, flags, permissions))
+
+    def _fresh(self, name: str) -> Path:
+        """An empty file for what will take the name when it is whole."""
+        temporary = self.path / f".{name}.new"
+        temporary.unlink(missing_ok=True)
+        self._opened(temporary.name, "x").close()
+        return temporary
 
     def read_json(self, name: str) -> dict[str, Any] | None:
         """A JSON file of the folder, or None where there is none yet."""
@@ -115,20 +147,20 @@ class RunFolder:
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
         """Write a JSON file, whole or not at all."""
         text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=str)
-        temporary = self.path / f".{name}.new"
+        temporary = self._fresh(name)
         temporary.write_text(text + "\n", encoding="utf-8")
         temporary.replace(self.path / name)
 
     def write_frame(self, name: str, frame: pd.DataFrame) -> None:
         """Write a parquet file, whole or not at all."""
-        temporary = self.path / f".{name}.new"
+        temporary = self._fresh(name)
         frame.to_parquet(temporary, index=False)
         temporary.replace(self.path / name)
 
     def append(self, record: Record) -> None:
         """Add one report's record. It is the operating system's when this returns, so ``kill -9`` can't lose it."""
         if self._reports is None:
-            self._reports = (self.path / "reports.jsonl").open("a", encoding="utf-8")
+            self._reports = self._opened("reports.jsonl", "a")
         self._reports.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
         self._reports.flush()
 
@@ -164,6 +196,8 @@ def to_record(study_id: str, outcome: Report | Failure, **usage: Any) -> Record:
         record["failure"] = {"kind": outcome.kind, "message": outcome.message}
     else:
         record |= {"text": outcome.text, "sections": dict(outcome.sections), "reasoning": outcome.reasoning}
+        if outcome.by_image:
+            record["by_image"] = dict(outcome.by_image)
     return record | usage
 
 
@@ -171,7 +205,7 @@ def from_record(record: Record) -> Report | Failure:
     """The report or failure of a record."""
     if failure := record["failure"]:
         return Failure(failure["kind"], failure["message"])
-    return Report(record["text"], record["sections"], record["reasoning"])
+    return Report(record["text"], record["sections"], record["reasoning"], record.get("by_image", {}))
 
 
 def score_record(score: Score) -> Record:

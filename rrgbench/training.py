@@ -10,13 +10,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rrgbench import parts, plugins, progress, provenance
+from rrgbench import governance, parts, plugins, progress, provenance
 from rrgbench.cache import digest
 from rrgbench.config import TrainConfig, check
 from rrgbench.errors import UsageError
 from rrgbench.interfaces import TrainableEncoder
 from rrgbench.planning import study_digest
-from rrgbench.runs import slug
+from rrgbench.runs import private_folder, slug
 from rrgbench.types import Checkpoint
 
 _GIVEN = ("train", "validate", "folder", "provenance", "log")  # what the core passes to fit; the rest is the recipe
@@ -40,6 +40,7 @@ def train(config: TrainConfig | Mapping[str, Any]) -> Trained:
     if not isinstance(encoder.obj, TrainableEncoder):
         raise UsageError(f"The encoder {encoder.name} can't be trained: it has no fit method.")
     dataset = parts.build(catalogue, "dataset", config.dataset)
+    governance.check_hosts(dataset.name, dataset.terms, encoder.public, encoder.hosts)
     if lacking := {"train", "validate"} - set(dataset.obj.splits):
         raise UsageError(f"The dataset {dataset.spec} has no split {', '.join(sorted(lacking))}; training needs both.")
     recipe = _recipe(encoder, config.recipe)
@@ -51,7 +52,7 @@ def train(config: TrainConfig | Mapping[str, Any]) -> Trained:
         "encoder": encoder.spec,
         "dataset": dataset.spec,
         "dataset_digest": digest([study_digest(study) for study in (*train, *validate)]),
-        "terms": dataset.obj.terms,
+        "terms": dataset.terms,
         "synthetic": bool(getattr(dataset.obj, "synthetic", False)),
         "recipe": config.recipe,
         "studies": {"train": len(train), "validate": len(validate)},
@@ -60,6 +61,8 @@ def train(config: TrainConfig | Mapping[str, Any]) -> Trained:
     name = f"{slug(encoder.name)}-{digest(encoder.spec, record['dataset_digest'], config.recipe)[:12]}"
     folder = config.out / slug(dataset.name) / name
     folder.mkdir(parents=True, exist_ok=True)
+    if dataset.terms != "open":
+        private_folder(folder)
     progress.say(f"train {encoder.spec} on {dataset.spec} ({len(train)} studies) in {folder}")
     started = time.monotonic()
     checkpoint = encoder.obj.fit(train, validate, folder, **recipe, provenance=record, log=_say)

@@ -160,3 +160,22 @@ def test_the_references_of_r2gen_lose_the_words_that_training_does_not_know() ->
     ready, warnings = protocol("r2gen").fitted([seen], lambda: train)
     assert not warnings
     assert ready.reference(seen) == "the lungs are clear . no <unk> ."
+
+
+def test_reports_are_read_by_image_where_the_file_has_an_image_id(
+    rrgbench: Callable[..., Done], tmp_path: Path
+) -> None:
+    reports = tmp_path / "by_image.csv"
+    texts = {"a": "The lungs are clear . no effusion or zebra .", "b": "Wrong.", "z": "Of another study."}
+    pd.DataFrame({"image_id": list(texts), "report": list(texts.values())}).to_csv(reports, index=False)
+    done = rrgbench(
+        *("score", "--reports", reports, "--dataset", f"r2gen:path={annotation(tmp_path)},images={tmp_path}"),
+        *("--protocol", "r2gen", "--metric", "rouge_l", "--json", "--out", tmp_path / "runs"),
+    )
+    assert done.code == 1, done.err  # study 52 has no report
+    (score,) = done.json()["scores"]
+    assert (score["n"], score["n_failed"]) == (2, 1)
+    assert "1 reports are of images that are not evaluated" in done.err
+    rows = pd.read_parquet(next((tmp_path / "runs").rglob("rows.parquet"))).set_index("image_id")
+    values = rows.filter(like="@r2gen").iloc[:, 0]
+    assert values["a"] == 1 and values["b"] < 0.5

@@ -24,6 +24,9 @@ Failures = Annotated[
 ]
 Resamples = Annotated[int | None, typer.Option(help="Bootstrap resamples. Default: 1000.")]
 Out = Annotated[Path | None, typer.Option(help="Where run folders go. Default: runs.")]
+Attestation = Annotated[
+    Path | None, typer.Option(help="A YAML file that says what a remote host guarantees (docs/governance.md).")
+]
 
 
 def run(
@@ -43,6 +46,7 @@ def run(
     failures: Failures = None,
     resamples: Resamples = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds that one LLM call may take. Default: 300.")] = None,
+    attestation: Attestation = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and stop.")] = False,
     json: Json = False,
 ) -> None:
@@ -86,12 +90,16 @@ def score(
     reports: Annotated[Path | None, typer.Option(help="CSV, JSONL or JSON with study_id and report.")] = None,
     references: Annotated[Path | None, typer.Option(help="The same, with the reference reports.")] = None,
     dataset: Annotated[str | None, typer.Option(metavar="SPEC", help="Instead of --references.")] = None,
+    terms: Annotated[
+        str | None, typer.Option(help="Of the files given here: open, private (the default) or credentialed.")
+    ] = None,
     split: Split = None,
     protocol: Protocols = None,
     metric: Metrics = None,
     failures: Failures = None,
     resamples: Resamples = None,
     out: Out = None,
+    attestation: Attestation = None,
     json: Json = False,
 ) -> None:
     """Score reports that were made elsewhere, or a run folder again."""
@@ -99,15 +107,27 @@ def score(
     from rrgbench.cli import output
     from rrgbench.errors import UsageError
 
-    given: dict[str, Any] = {"protocol": protocol or None, "failures": failures, "resamples": resamples}
+    given: dict[str, Any] = {
+        "protocol": protocol or None,
+        "failures": failures,
+        "resamples": resamples,
+        "attestation": attestation,
+    }
     if folder and reports is None:
-        other = {"--references": references, "--dataset": dataset, "--split": split, "--out": out}
+        other = {"--references": references, "--dataset": dataset, "--terms": terms, "--split": split, "--out": out}
         if unused := [name for name, value in other.items() if value is not None]:
             raise UsageError(f"A run folder is scored on its own dataset, in its place: leave {', '.join(unused)} out.")
         result = harness.rescore(folder, metrics=metric or None, **given)
     elif reports and folder is None:
         result = harness.score(
-            reports, references, dataset=dataset, metrics=metric or None, split=split, out=out or Path("runs"), **given
+            reports,
+            references,
+            dataset=dataset,
+            metrics=metric or None,
+            split=split,
+            out=out or Path("runs"),
+            terms=terms or "private",
+            **given,
         )
     else:
         raise UsageError("Say what to score: a run folder, or --reports FILE with --references FILE or --dataset SPEC.")
@@ -133,6 +153,7 @@ def _description(plan: Plan) -> dict[str, Any]:
         "split": plan.split,
         "studies": len(plan.studies),
         "patients": len({study.patient_id for study in plan.studies}),
+        "terms": plan.terms,
         "sent to": hosts or "nobody: all stays on this machine",
         "protocols": [protocol.name for protocol in plan.protocols],
         "metrics": [metric.spec for metric in plan.metrics],

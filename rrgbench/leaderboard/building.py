@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from rrgbench import governance
 from rrgbench.errors import UsageError
 from rrgbench.leaderboard.boards import arrange
 from rrgbench.leaderboard.entries import Problem, read_all
@@ -45,6 +46,8 @@ def build(sources: Sequence[Path], out: Path, *, title: str = "rrgbench leaderbo
         )
     boards = arrange(entries)
     html = page(boards, problems, title=title, n_runs=len(entries), built=datetime.now(UTC))
+    if any(entry.terms != "open" for entry in entries):
+        governance.check_published(html, "The page (title, paths of what was left out, or a run of open data)")
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
     try:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
+from rrgbench import governance
 from rrgbench.errors import UsageError
 from rrgbench.types import Score
 
@@ -86,10 +87,13 @@ def read_all(sources: Sequence[Path]) -> tuple[list[Entry], list[Problem]]:
     problems = []
     for path, shown_path in _find(sources):
         try:
-            entry = _entry(_load(path), path, shown_path)
+            record = _load(path)
+            entry = _entry(record, path, shown_path)
         except Unusable as error:
             problems.append(Problem(path, shown_path, str(error)))
             continue
+        if entry.terms != "open":
+            governance.check_aggregates(record, str(path))
         key = (entry.run_id, entry.dataset, entry.dataset_digest, entry.split, entry.n)
         other = newest.get(key)
         if other is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -14,44 +15,54 @@ from rrgbench.types import Context, Failure, Report
 
 
 class ReportsFile:
-    """A CSV, JSONL or JSON file with a report a study; ``id`` and ``report`` name the columns."""
+    """A CSV, JSONL or JSON file with a report a study; ``id`` and ``report`` name the columns.
+
+    A file with a column ``image_id`` has a report an image: protocols that count images score each against its own
+    study, the others the first image's. ``terms``: open, private or credentialed.
+    """
 
     version = "1"
     needs = ()
+    neutral = ("terms",)
 
-    def __init__(self, path: Path, id: str = "study_id", report: str = "report") -> None:
+    def __init__(self, path: Path, id: str = "study_id", report: str = "report", terms: str = "private") -> None:
+        self.terms = terms
         self._setup(tables.read_table(path), str(path), id, report)
         self.signature = f"file:{file_digest(path)[:12]}"
 
     @classmethod
-    def of_reports(cls, frame: pd.DataFrame, source: str) -> ReportsFile:
+    def of_reports(cls, frame: pd.DataFrame, source: str, terms: str = "private") -> ReportsFile:
         """The same from a frame with the columns study_id and report."""
         system = cls.__new__(cls)
+        system.terms = terms
         text = tables.as_text(frame, source)
         system._setup(text, source, "study_id", "report")
         system.signature = f"digest:{digest(text.to_dict('list'))[:12]}"
         return system
 
     def _setup(self, frame: pd.DataFrame, source: str, id: str, report: str) -> None:
-        tables.require(frame, source, id=id, report=report)
+        self._by_image = "image_id" in frame.columns
+        tables.require(frame, source, report=report)
+        texts = tables.by_id(frame, source, "image_id" if self._by_image else id)[report]
         self._source = source
-        self._texts = {str(study_id): text for study_id, text in tables.by_id(frame, source, id)[report].items()}
+        self._texts = {str(key): text for key, text in texts.items()}
 
-    def check(self, study_ids: Collection[str]) -> list[str]:
-        """A warning where the file has reports of studies that are not evaluated."""
-        others = [study_id for study_id in self._texts if study_id not in study_ids]
+    def check(self, ids: Collection[str]) -> list[str]:
+        """A warning where the file has reports of studies (or images) that are not evaluated."""
+        others = [key for key in self._texts if key not in ids]
         if not others:
             return []
+        what = "images" if self._by_image else "studies"
         shown = ", ".join(others[:3]) + (", …" if len(others) > 3 else "")
-        return [
-            f"{self._source}: {len(others)} reports are of studies that are not evaluated and are left out: {shown}"
-        ]
+        return [f"{self._source}: {len(others)} reports are of {what} that are not evaluated and are left out: {shown}"]
 
     def generate(self, contexts: Sequence[Context]) -> Iterator[Report | Failure]:
         """The report of each study; a failure where the file has none, or an empty one."""
         for context in contexts:
-            text = self._texts.get(context.study_id)
-            if text is None:
+            keys = context.image_ids if self._by_image else (context.study_id,)
+            texts = {key: self._texts[key] for key in keys if key in self._texts}
+            if not texts:
                 yield Failure("missing", f"{self._source} has no report for study {context.study_id}")
-            else:
-                yield as_report(text)
+                continue
+            first = as_report(next((text for text in texts.values() if text.strip()), ""))
+            yield replace(first, by_image=texts) if self._by_image else first
