@@ -73,9 +73,13 @@ class Protocol:
     ) -> tuple[Protocol, list[str]]:
         """The protocol as it is used on these studies, with warnings where they lack what it asks for."""
         out, warnings = self, []
-        if self.unit == "image" and not any(study.images for study in studies):
-            out = replace(out, unit="study", views="all")
-            warnings.append(f"{self.name} counts images, and the data has none: each study counts once")
+        images = [image for study in studies for image in study.images]
+        if self.views == "frontal" and not any(image.view for image in images):
+            out = replace(out, views="all")
+            warnings.append(f"{self.name} counts frontal images, and the data don't say which are: all count")
+        if self.unit == "image" and not images:
+            out = replace(out, unit="study")
+            warnings.append(f"{self.name} counts images, and the data have none: each study counts once")
         if self.min_count and train:
             out = replace(out, vocabulary=r2gen.vocabulary(out._training_texts(train()), self.min_count))
         elif self.min_count:
@@ -91,8 +95,10 @@ class Protocol:
                 yield from itertools.repeat(self._cleaned(text), len(self.units(study)))
 
     def units(self, study: Study) -> tuple[str | None, ...]:
-        """What is counted of a study: the ids of its images, or None for the study itself."""
-        return self._counted(study) if self.unit == "image" else (None,)
+        """What is counted of a study: the ids of its images, None for the study itself, nothing if left out."""
+        if self.unit == "image":
+            return self._counted(study)
+        return (None,) if self.views == "all" or self._counted(study) else ()
 
     def reference(self, study: Study) -> str | None:
         """The reference text of a study, or None where it has none of the sections."""

@@ -102,7 +102,8 @@ def score(metric: Part, protocol: Protocol, all_cases: Sequence[Case], terms: Te
     if not asked:
         reason = f"no study has what this metric needs: {', '.join(needs)}"
     elif not usable:
-        reason = f"none of the {len(asked)} {UNITS[protocol.unit]} has a usable {' and '.join(n for n in needs if n in _MADE)}"
+        wanted = " and ".join(need for need in needs if need in _MADE)
+        reason = f"none of the {len(asked)} {UNITS[protocol.unit]} has a usable {wanted}"
     else:
         try:
             rows = metric.obj.rows(usable)

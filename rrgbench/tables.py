@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import csv
+import gzip
+import io
 import json
 import math
 import warnings
+import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -26,69 +30,105 @@ LABEL_CELLS = {
 }
 
 
+MAX_FILE_BYTES = 2_000_000_000  # all reports of MIMIC-CXR together have a tenth of this
+MAX_CELL = 1_000_000  # characters; the longest report of MIMIC-CXR has a few thousand
+
+
 def read_table(path: Path) -> pd.DataFrame:
-    """A .csv, .jsonl or .json file as a frame of text; a missing cell is the empty string.
+    """A .csv, .jsonl or .json file, each also as .gz, as a frame of text; a missing cell is the empty string.
 
     A .json file holds a list of records, or a mapping from study_id to the report's text.
     """
     readers = {".csv": _csv, ".jsonl": _jsonl, ".json": _json}
-    reader = readers.get(path.suffix.lower())
+    reader = readers.get(Path(path.name.lower().removesuffix(".gz")).suffix)
     if reader is None:
-        raise UsageError(f"{path}: a table is a .csv, .jsonl or .json file.")
+        raise UsageError(f"{path}: a table is a .csv, .jsonl or .json file, or one of these as .gz.")
+    data = _bytes(path)
     try:
-        frame = reader(path)
-    except FileNotFoundError:
-        raise UsageError(f"{path}: there is no such file.") from None
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: not UTF-8 at byte {error.start}; save the file as UTF-8.") from None
-    except OSError as error:
-        raise UsageError(f"{path}: can't be read: {error.strerror}.") from None
+        frame = reader(data, str(path))
+    except UnicodeDecodeError:  # pandas counts from the beginning of a piece
+        raise UsageError(f"{path}: not UTF-8 at byte {_first_bad_byte(data)}; save the file as UTF-8.") from None
     if frame.empty:
         raise UsageError(f"{path}: the table has no rows.")
     return frame
 
 
-def _csv(path: Path) -> pd.DataFrame:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        header = next(csv.reader(file), [])
+def _bytes(path: Path) -> bytes:
+    """What is in the file, unpacked."""
+    try:
+        with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except FileNotFoundError:
+        raise UsageError(f"{path}: there is no such file.") from None
+    except EOFError:
+        raise UsageError(f"{path}: the file is cut short; download or copy it again.") from None
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise UsageError(f"{path}: not a sound .gz file ({error}); download or copy it again.") from None
+    except OSError as error:
+        raise UsageError(f"{path}: can't be read: {error.strerror}.") from None
+    if len(data) > MAX_FILE_BYTES:
+        raise UsageError(f"{path}: more than {MAX_FILE_BYTES / 1e9:g} GB; keep the columns and rows that are needed.")
+    return data
+
+
+def _first_bad_byte(data: bytes) -> int:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return error.start
+    return len(data)
+
+
+def _csv(data: bytes, source: str) -> pd.DataFrame:
+    if b"\0" in data:
+        line = data.count(b"\n", 0, data.index(b"\0")) + 1
+        raise UsageError(f"{source}, line {line}: a NUL byte: damaged, or saved as UTF-16; save the file as UTF-8.")
+    try:
+        with io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", newline="") as file:
+            header = next(csv.reader(file), [])
+    except csv.Error as error:
+        raise UsageError(f"{source}: the header can't be read ({error}); is a quote open there?") from None
     if twice := [name for at, name in enumerate(header) if name in header[:at]]:
-        raise UsageError(f"{path}: there are two columns {twice[0]!r}; rename or remove one.")
+        raise UsageError(f"{source}: there are two columns {twice[0]!r}; rename or remove one.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # pandas would cut such rows short
-            return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False)
+            return pd.read_csv(
+                io.BytesIO(data), dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False
+            )
     except pd.errors.EmptyDataError:
-        raise UsageError(f"{path}: the file is empty.") from None
+        raise UsageError(f"{source}: the file is empty.") from None
     except pd.errors.ParserWarning:
-        raise UsageError(f"{path}: a row has more cells than the header; put text with commas in quotes.") from None
+        raise UsageError(f"{source}: a row has more cells than the header; put text with commas in quotes.") from None
     except pd.errors.ParserError as error:
-        raise UsageError(f"{path}: not a well-formed CSV: {' '.join(str(error).split())}") from None
+        raise UsageError(f"{source}: not a well-formed CSV: {' '.join(str(error).split())}") from None
 
 
-def _jsonl(path: Path) -> pd.DataFrame:
+def _jsonl(data: bytes, source: str) -> pd.DataFrame:
     records = []
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), 1):
+    for number, line in enumerate(data.decode("utf-8-sig").split("\n"), 1):
         if line.strip():
             try:
                 record = json.loads(line)
-            except ValueError as error:
-                raise UsageError(f"{path}, line {number}: not JSON: {error}.") from None
+            except (ValueError, RecursionError) as error:
+                raise UsageError(f"{source}, line {number}: not JSON: {error}.") from None
             if not isinstance(record, dict):
-                raise UsageError(f'{path}, line {number}: each line must be an object such as {{"study_id": …}}.')
+                raise UsageError(f'{source}, line {number}: each line must be an object such as {{"study_id": …}}.')
             records.append(record)
-    return as_text(pd.DataFrame(records, dtype=object), str(path))
+    return as_text(pd.DataFrame(records, dtype=object), source)
 
 
-def _json(path: Path) -> pd.DataFrame:
+def _json(data: bytes, source: str) -> pd.DataFrame:
+    text = data.decode("utf-8-sig")
     try:
-        value = json.loads(path.read_text(encoding="utf-8-sig"))
-    except ValueError as error:
-        raise UsageError(f"{path}: not JSON: {error}.") from None
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{source}: not JSON: {error}.") from None
     if isinstance(value, dict):
         value = [{"study_id": key, "report": text} for key, text in value.items()]
     if not isinstance(value, list) or not all(isinstance(record, dict) for record in value):
-        raise UsageError(f"{path}: must hold a list of records, or a mapping from study_id to text.")
-    return as_text(pd.DataFrame(value, dtype=object), str(path))
+        raise UsageError(f"{source}: must hold a list of records, or a mapping from study_id to text.")
+    return as_text(pd.DataFrame(value, dtype=object), source)
 
 
 def as_text(frame: pd.DataFrame, source: str) -> pd.DataFrame:
@@ -131,21 +171,66 @@ def require(frame: pd.DataFrame, source: str, **columns: str | None) -> None:
             )
 
 
-def by_id(frame: pd.DataFrame, source: str, column: str) -> pd.DataFrame:
-    """The frame indexed by an id column. Raises UsageError for a blank id and for one that stands twice."""
+def require_short(frame: pd.DataFrame, source: str, columns: Iterable[str]) -> None:
+    """Raise UsageError where a cell has more than MAX_CELL characters."""
+    for column in columns:
+        if (long := frame[column].str.len().gt(MAX_CELL)).any():
+            raise UsageError(
+                f"{source}, row {row_of(long)}, column {column!r}: the cell has more than {MAX_CELL:,} characters;"
+                " is a quote open there?"
+            )
+
+
+def ids(frame: pd.DataFrame, source: str, column: str) -> pd.Series[str]:
+    """The cells of an id column. Raises UsageError for a blank one."""
     require(frame, source, id=column)
     if frame.empty:
         raise UsageError(f"{source}: the table has no rows.")
-    ids = frame[column].str.strip()
-    if (blank := ids.eq("")).any():
-        raise UsageError(f"{source}, row {_row(blank)}: the id column {column!r} is blank; give every row an id.")
-    if (twice := ids.duplicated()).any():
-        row = _row(twice)
+    found = frame[column].str.strip()
+    if (blank := found.eq("")).any():
+        raise UsageError(f"{source}, row {row_of(blank)}: the id column {column!r} is blank; give every row an id.")
+    return found
+
+
+def by_id(frame: pd.DataFrame, source: str, column: str) -> pd.DataFrame:
+    """The frame indexed by an id column. Raises UsageError for a blank id and for one that stands twice."""
+    found = ids(frame, source, column)
+    if (twice := found.duplicated()).any():
+        row = row_of(twice)
         raise UsageError(
-            f"{source}, row {row}: the id {ids.iloc[row - 1]!r} stands in row {_row(ids == ids.iloc[row - 1])} already;"
-            f" remove one of them ({int(twice.sum())} such rows)."
+            f"{source}, row {row}: the id {found.iloc[row - 1]!r} stands in row {row_of(found == found.iloc[row - 1])}"
+            f" already; remove one of them ({int(twice.sum())} such rows)."
         )
-    return frame.set_index(ids)
+    return frame.set_index(found)
+
+
+def merged(frame: pd.DataFrame, source: str, keys: pd.Series[str], joined: Iterable[str]) -> pd.DataFrame:
+    """One row a key, in the order of their first rows, indexed by the key.
+
+    The cells of the columns ``joined`` are put together with ``|``. In any other column the rows of a key must say the
+    same or nothing. Raises UsageError, with the rows.
+    """
+    names, index = keys.tolist(), pd.Index(keys.unique())
+    out: dict[str, pd.Series[str]] = {}
+    for column in frame.columns:
+        if column in joined:
+            pieces: dict[str, list[str]] = {}
+            for key, cell in zip(names, frame[column].tolist(), strict=True):
+                pieces.setdefault(key, []).append(cell)
+            out[column] = pd.Series(["|".join(cells) for cells in pieces.values()], index=index, dtype=str)
+            continue
+        told = dict.fromkeys(names, "")
+        cells = frame[column].str.strip()
+        for row, (key, cell) in enumerate(zip(names, cells.tolist(), strict=True), 1):
+            if cell and told[key] and told[key] != cell:
+                raise UsageError(
+                    f"{source}, rows {row_of(keys.eq(key) & cells.eq(told[key]))} and {row}: the study {key!r} has two"
+                    f" values in the column {column!r}, {told[key][:40]!r} and {cell[:40]!r}; make them agree, or leave"
+                    " one blank."
+                )
+            told[key] = told[key] or cell
+        out[column] = pd.Series(list(told.values()), index=index, dtype=str)
+    return pd.DataFrame(out, index=index, columns=frame.columns)
 
 
 def label_cell(text: str, source: str, row: int, column: str) -> Status:
@@ -156,6 +241,6 @@ def label_cell(text: str, source: str, row: int, column: str) -> Status:
         raise UsageError(f"{source}, row {row}, column {column!r}: {text!r} is not 1, 0, -1 or blank.") from None
 
 
-def _row(found: pd.Series[bool]) -> int:
+def row_of(found: pd.Series[bool]) -> int:
     """The number of the first row found, counted from 1 below the header."""
     return int(found.to_numpy().argmax()) + 1

@@ -98,6 +98,19 @@ def test_data_without_images_count_studies_and_say_so() -> None:
     assert "unit:study" in each.signature
 
 
+def test_data_that_name_no_view_count_all_images_and_say_so() -> None:
+    blind = [replace(each, images=(image(each.study_id, None),)) for each in STUDIES]
+    each, warnings = protocol("llava-rad").fitted(blind, None)
+    assert each.views == "all" and "all count" in warnings[0]
+    assert len(scoring.cases(blind, {}, {}, each, "exclude")) == 3
+
+
+def test_a_study_without_a_frontal_image_is_left_out_where_only_they_count() -> None:
+    lateral = study("s4", ("LATERAL",), findings="Clear.")
+    cases = scoring.cases([TWO, lateral], {}, {}, protocol("maira2"), "exclude")
+    assert [case.study.study_id for case in cases] == ["s1"]
+
+
 def test_every_protocol_has_a_signature_of_its_own() -> None:
     assert len({each.signature for each in PROTOCOLS.values()}) == len(PROTOCOLS)
     assert all("|" in each.signature for each in PROTOCOLS.values())

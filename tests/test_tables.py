@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -44,6 +45,14 @@ def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path: Path) -> Non
         ("a.json", "{", "not JSON"),
         ("a.json", "[1]", "list of records"),
         ("a.xlsx", "x", ".csv, .jsonl or .json"),
+        ("a.csv", "study_id,x\n1,a\n2,b\0c\n", "line 3: a NUL byte.*UTF-8"),
+        ("a.csv", "study_id\n1\n".encode("utf-16-le"), "line 1: a NUL byte.*UTF-16"),
+        ("a.csv", '"study_id' + "x" * 200_000, "the header can't be read.*quote"),
+        ("a.csv", b"study_id,x\n" + b"1,abc\n" * 100_000 + b"1,\xff\n", "not UTF-8 at byte 600013"),
+        ("a.json", "[" * 100_000, "not JSON"),
+        ("a.csv.gz", b"study_id\n1\n", "not a sound .gz file"),
+        ("a.csv.gz", gzip.compress(b"study_id,x\n" + bytes(range(65, 91)) * 100, mtime=0)[:40], "cut short"),
+        ("a.csv.gz", gzip.compress(b"", mtime=0)[:10] + b"\xff" * 20, "not a sound .gz file"),
     ],
 )
 def test_a_bad_file_is_named_with_the_place(tmp_path: Path, name: str, content: str | bytes, says: str) -> None:
@@ -51,6 +60,19 @@ def test_a_bad_file_is_named_with_the_place(tmp_path: Path, name: str, content: 
     with pytest.raises(UsageError, match=says) as caught:
         read_table(file)
     assert str(file) in str(caught.value)
+
+
+def test_each_form_may_be_packed(tmp_path: Path) -> None:
+    for name, text in (("a.csv.gz", "study_id\n1\n"), ("a.JSONL.GZ", '{"study_id": "1"}'), ("a.json.gz", '{"1": "x"}')):
+        assert read_table(write(tmp_path, name, gzip.compress(text.encode())))["study_id"].tolist() == ["1"]
+
+
+def test_a_file_of_gigabytes_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rrgbench.tables.MAX_FILE_BYTES", 1000)
+    text = b"study_id\n" + b"1\n" * 1000
+    for file in (write(tmp_path, "a.csv", text), write(tmp_path, "b.csv.gz", gzip.compress(text))):
+        with pytest.raises(UsageError, match="more than 1e-06 GB"):
+            read_table(file)
 
 
 def test_a_missing_file(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from rrgbench.cli import leaderboard, machine, parts, run, train
+from rrgbench.cli import data, leaderboard, machine, parts, run, train
 
 app = typer.Typer(
     name="rrgbench",
@@ -25,6 +25,7 @@ app.command("train")(train.train)
 app.command("list")(parts.list_parts)
 app.command("info")(parts.info)
 app.add_typer(parts.plugins, name="plugins")
+app.add_typer(data.app, name="data")
 app.add_typer(leaderboard.app, name="leaderboard")
 app.command("doctor")(machine.doctor)
 

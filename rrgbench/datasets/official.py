@@ -51,7 +51,7 @@ def find(root: Path, *names: str, required: bool = True) -> Path | None:
                     raise UsageError(f"{file}: a link that leads out of {root}; put the file itself there.")
                 return file
     if required:
-        raise UsageError(f"{root}: {names[0]} (or {names[0]}.gz) is not there; see `rrgbench data check`.")
+        raise UsageError(f"{root}: {names[0]} (or {names[0]}.gz) is not there. Is this the root?")
     return None
 
 
@@ -105,12 +105,16 @@ def label_columns(file: Path, vocabulary: Vocabulary, renamed: Mapping[str, str]
 
     Raises UsageError for a label that has no column.
     """
-    there = {snake(name): name for name in header(file)}
+    names = header(file)
+    there = {snake(name): name for name in names}
     out = {}
     for label in vocabulary.labels:
         column = there.get(snake(label)) or there.get(snake((renamed or {}).get(label, label)))
         if column is None:
-            raise UsageError(f"{file}: there is no column for the label {label!r}. There are: {', '.join(there)}.")
+            hint = _separated(names)
+            raise UsageError(
+                f"{file}: there is no column for the label {label!r}.{hint} There are: {', '.join(names)}."
+            )
         out[label] = column
     return out
 
@@ -134,10 +138,15 @@ def findings(vocabulary: Vocabulary, columns: Mapping[str, str], row: Mapping[st
 def _require(file: Path, there: Sequence[str], required: Sequence[str]) -> None:
     for name in required:
         if name not in there:
-            hint = did_you_mean(name, there)
-            if len(there) == 1 and any(mark in there[0] for mark in ";\t"):
-                hint = " The file seems to be separated by semicolons or tabs; it should have commas."
+            hint = _separated(there) or did_you_mean(name, there)
             raise UsageError(f"{file}: there is no column {name!r}.{hint} There are: {', '.join(there[:20])}.")
+
+
+def _separated(names: Sequence[str]) -> str:
+    """What is wrong with the file where its header is one name with other separators in it."""
+    if len(names) == 1 and any(mark in names[0] for mark in ";\t"):
+        return " The file seems to be separated by semicolons or tabs; it should have commas."
+    return ""
 
 
 def _plain(error: BaseException) -> str:

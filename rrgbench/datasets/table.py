@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from rrgbench import images, tables
 from rrgbench.cache import digest, file_digest
-from rrgbench.errors import UsageError, did_you_mean
-from rrgbench.labels import NO_FINDING, VOCABULARIES, snake
+from rrgbench.datasets.official import Sections
+from rrgbench.datasets.table_columns import Columns, label_columns, one_row_a_study, pieces, priors, section_columns
+from rrgbench.errors import UsageError
+from rrgbench.labels import snake
+from rrgbench.protocols import FRONTAL
 from rrgbench.text.reports import as_report
-from rrgbench.types import Finding, Findings, Status, Study, Vocabulary
+from rrgbench.types import Finding, Findings, Image, Status, Study, Vocabulary
+
+BLOCK = 10_000  # rows that are looked up at a time
+
+Row = Mapping[str, str]
 
 
 class Table:
-    """One row a study.
+    """One row a study, or one row an image.
 
-    ``id``, ``image``, ``patient``, ``labels``, ``report``, ``split`` and ``view`` name columns. ``image`` is relative
-    to the file's folder. ``labels`` is a column of ``|``-separated names (what is not named is absent, a blank cell is
-    an unlabelled study), or the prefix of one column a label with 1, 0, -1 (uncertain) or blank (not mentioned).
+    ``id``, ``image``, ``patient``, ``labels``, ``report``, ``split``, ``view`` and ``prior`` name columns. ``image`` is
+    relative to the file's folder. A study of several images has their names in one cell, separated by ``|``, or a row
+    for each (whatever else the rows say must agree or be blank); ``view`` is written likewise. ``labels`` is a column
+    of ``|``-separated names (what is not named is absent, a blank cell is an unlabelled study), or the prefix of one
+    column a label with 1, 0, -1 (uncertain) or blank (not mentioned). ``sections``, instead of ``report``, is the
+    prefix of one column a section: findings, impression, indication, history, technique, comparison. ``prior`` holds
+    the id of the same patient's study before. ``demographics`` is a list of columns; numbers are read as such.
     Without ``patient`` each study is a patient of its own. ``vocabulary`` is ``chexpert`` or ``nih``; without it, the
     one that knows all labels found, else the labels found. ``terms``: open, private or credentialed.
     """
@@ -39,13 +54,25 @@ class Table:
         view: str | None = None,
         vocabulary: str | None = None,
         terms: str = "private",
+        sections: str | None = None,
+        prior: str | None = None,
+        demographics: list[str] | None = None,
     ) -> None:
         self.terms = terms
-        self._folder = path.parent
-        self._setup(tables.read_table(path), str(path), file_digest(path), id, patient, report, split)
-        tables.require(self._rows, str(path), image=image, view=view)
-        self._image, self._view = image, view
-        self.vocabulary, self._labels = self._read_labels(labels, vocabulary)
+        self._folder, source = path.parent, str(path)
+        frame = tables.read_table(path)
+        named = {"image": image, "patient": patient, "report": report, "split": split, "view": view, "prior": prior}
+        tables.require(frame, source, id=id, **named)
+        for column in demographics or ():
+            tables.require(frame, source, demographics=column)
+        if report is not None and sections is not None:
+            raise UsageError(f"{source}: report= and sections= both say what the report is; leave one of them out.")
+        self.vocabulary, listed, by_label = label_columns(frame, source, labels, vocabulary)
+        by_section = {} if sections is None else section_columns(frame, source, sections)
+        columns = Columns(
+            id, **named, demographics=tuple(demographics or ()), sections=by_section, listed=listed, labels=by_label
+        )
+        self._setup(frame, source, file_digest(path), columns)
 
     @classmethod
     def of_reports(cls, frame: pd.DataFrame, source: str) -> Table:
@@ -53,29 +80,19 @@ class Table:
         table = cls.__new__(cls)
         table.terms = "private"
         table._folder = Path()
-        patient = "patient_id" if "patient_id" in frame.columns else None
+        table.vocabulary = Vocabulary("none", ())
         text = tables.as_text(frame, source)
-        table._setup(text, source, digest(text.to_dict("list")), "study_id", patient, "report", None)
-        table._image = table._view = None
-        table.vocabulary, table._labels = Vocabulary("none", ()), {}
+        tables.require(text, source, id="study_id", report="report")
+        patient = "patient_id" if "patient_id" in text.columns else None
+        table._setup(text, source, digest(text.to_dict("list")), Columns(patient=patient, report="report"))
         return table
 
-    def _setup(
-        self,
-        frame: pd.DataFrame,
-        source: str,
-        file: str,
-        id: str,
-        patient: str | None,
-        report: str | None,
-        split: str | None,
-    ) -> None:
-        tables.require(frame, source, id=id, patient=patient, report=report, split=split)
-        self._source = source
-        self._rows = tables.by_id(frame, source, id)
-        self._patient, self._report, self._split = patient, report, split
+    def _setup(self, frame: pd.DataFrame, source: str, file: str, columns: Columns) -> None:
+        self._source, self._columns = source, columns
+        self._rows, self._places = one_row_a_study(frame, source, columns)
+        self._before = priors(self._rows, self._places, source, columns)
         self.signature = f"file:{file[:12]}"
-        found = list(dict.fromkeys(self._rows[split].str.strip())) if split else []
+        found = list(self._rows[columns.split].str.strip().unique()) if columns.split else []
         self.splits: tuple[str, ...] = tuple(name for name in found if name)
 
     def load(self, split: str | None) -> Iterable[Study]:
@@ -83,83 +100,74 @@ class Table:
         return self._studies(split)
 
     def _studies(self, split: str | None) -> Iterator[Study]:
-        for number, (study_id, row) in enumerate(self._rows.iterrows(), 1):
-            its_split = row[self._split].strip() or None if self._split else None
-            if split is not None and its_split != split:
-                continue
-            where = f"{self._source}, row {number}"
-            image = row[self._image].strip() if self._image else ""
-            view = row[self._view].strip().upper() or None if self._view else None
-            yield Study(
-                study_id=str(study_id),
-                patient_id=(row[self._patient].strip() if self._patient else "") or str(study_id),
-                split=its_split,
-                images=(images.from_file(self._folder, image, view, where),) if image else (),
-                sections=_sections(row[self._report]) if self._report else {},
-                labels=self._labels.get(str(study_id)),
-            )
+        wanted = np.arange(len(self._rows))
+        if split is not None:
+            column = self._columns.split
+            wanted = np.flatnonzero(self._rows[column].str.strip().eq(split)) if column else wanted[:0]
+        for start in range(0, len(wanted), BLOCK):
+            block = wanted[start : start + BLOCK]
+            before = self._before[block]
+            earlier = before[before >= 0]
+            prior = dict(zip(earlier, self._records(earlier), strict=True))
+            for at, record in zip(before, self._records(block), strict=True):
+                yield self._study(*record, prior=self._study(*prior[at]) if at >= 0 else None)
 
-    def _read_labels(self, labels: str | None, vocabulary: str | None) -> tuple[Vocabulary, dict[str, Findings]]:
-        if labels is None:
-            return Vocabulary("none", ()), {}
-        if labels in self._rows.columns:
-            listed = {
-                str(study_id): [name.strip() for name in cell.split("|") if name.strip()]
-                for study_id, cell in self._rows[labels].items()
-            }
-            known = self._vocabulary(sorted({n for names in listed.values() for n in names}), vocabulary)
-            return known, {i: _from_list(names, known) for i, names in listed.items() if names}
-        columns = [str(c) for c in self._rows.columns if str(c).startswith(labels)]
-        if not columns:
-            tables.require(self._rows, self._source, labels=labels)
-        known = self._vocabulary([column.removeprefix(labels) for column in columns], vocabulary)
-        spelt = {snake(label): label for label in known.labels}
-        found: dict[str, dict[str, Finding]] = {}
-        for column in columns:
-            label = spelt.get(snake(column.removeprefix(labels)))
-            if label is None:  # "No Finding" in a vocabulary that has no such label: the others say it
-                continue
-            for number, (study_id, cell) in enumerate(self._rows[column].items(), 1):
-                status = tables.label_cell(cell, self._source, number, column)
-                if status is not Status.NOT_MENTIONED:
-                    found.setdefault(str(study_id), {})[label] = Finding(label, status)
-        return known, {study_id: Findings(known, by_label) for study_id, by_label in found.items()}
+    def _records(self, positions: npt.NDArray[np.intp]) -> list[tuple[str, str, Row]]:
+        """Of these rows: the study's id, the place in the file, and the cells by column."""
+        rows = self._rows.iloc[positions]
+        cells = zip(*(rows[column].tolist() for column in rows.columns), strict=True) if len(rows.columns) else ()
+        found = [dict(zip(rows.columns, each, strict=True)) for each in cells] or [{} for _ in positions]
+        return list(zip(rows.index.tolist(), self._places.iloc[positions].tolist(), found, strict=True))
 
-    def _vocabulary(self, found: Sequence[str], name: str | None) -> Vocabulary:
-        """The vocabulary asked for, or the known one that has every label found, or the labels found."""
-        if name is not None and name not in VOCABULARIES:
-            known = ", ".join(VOCABULARIES)
-            raise UsageError(f"There is no vocabulary {name!r}.{did_you_mean(name, VOCABULARIES)} There are: {known}.")
-        for vocabulary in [VOCABULARIES[name]] if name else VOCABULARIES.values():
-            spelt = {snake(label) for label in (*vocabulary.labels, NO_FINDING)}
-            unknown = [label for label in found if snake(label) not in spelt]
-            if not unknown:
-                return vocabulary
-            if name:
-                hint = did_you_mean(unknown[0], vocabulary.labels)
-                raise UsageError(f"{self._source}: the vocabulary {name} has no label {unknown[0]!r}.{hint}")
-        for vocabulary in VOCABULARIES.values():
-            unknown = [label for label in found if snake(label) not in map(snake, (*vocabulary.labels, NO_FINDING))]
-            hints = [(label, hint) for label in unknown if (hint := did_you_mean(label, vocabulary.labels, cutoff=0.8))]
-            if hints and len(unknown) <= len(found) / 2:  # one slip must not make a vocabulary of its own
-                raise UsageError(f"{self._source}: {hints[0][0]!r} is no label of {vocabulary.name}.{hints[0][1]}")
-        return Vocabulary("table", tuple(label for label in found if snake(label) != snake(NO_FINDING)))
+    def _study(self, study_id: str, place: str, row: Row, prior: Study | None = None) -> Study:
+        names = self._columns
+        report = row[names.report] if names.report else ""
+        told = {section: row[column].strip() for section, column in names.sections.items()}
+        return Study(
+            study_id=study_id,
+            patient_id=(row[names.patient].strip() if names.patient else "") or study_id,
+            split=row[names.split].strip() or None if names.split else None,
+            images=self._images(row, place),
+            sections=Sections(partial(_parsed, report)) if report.strip() else {s: t for s, t in told.items() if t},
+            labels=self._findings(row),
+            demographics={name: _value(cell) for name in names.demographics if (cell := row[name].strip())},
+            prior=prior,
+        )
+
+    def _images(self, row: Row, place: str) -> tuple[Image, ...]:
+        """The images of a row, the frontal ones first."""
+        files = pieces(row[self._columns.image]) if self._columns.image else []
+        views = pieces(row[self._columns.view]) if self._columns.view and files else []
+        found = [
+            images.from_file(self._folder, name, view.upper() or None, f"{self._source}, {place}")
+            for name, view in zip(files, views or [""] * len(files), strict=True)
+            if name
+        ]
+        return tuple(sorted(found, key=lambda image: image.view not in FRONTAL))
+
+    def _findings(self, row: Row) -> Findings | None:
+        if self._columns.listed:
+            present = {snake(name) for name in pieces(row[self._columns.listed]) if name}
+            statuses = {x: Status.PRESENT if snake(x) in present else Status.ABSENT for x in self.vocabulary.labels}
+            return _as_findings(self.vocabulary, statuses) if present else None
+        statuses = {label: tables.LABEL_CELLS[row[column].strip()] for label, column in self._columns.labels.items()}
+        said = {label: status for label, status in statuses.items() if status is not Status.NOT_MENTIONED}
+        return _as_findings(self.vocabulary, said) if said else None
 
 
-def _from_list(names: Sequence[str], vocabulary: Vocabulary) -> Findings:
-    present = {snake(name) for name in names}
-    return Findings(
-        vocabulary,
-        {
-            label: Finding(label, Status.PRESENT if snake(label) in present else Status.ABSENT)
-            for label in vocabulary.labels
-        },
-    )
+def _as_findings(vocabulary: Vocabulary, statuses: Mapping[str, Status]) -> Findings:
+    return Findings(vocabulary, {label: Finding(label, status) for label, status in statuses.items()})
 
 
-def _sections(text: str) -> dict[str, str]:
-    """A report by section where it has headers, else whole; an empty report has no section at all."""
-    if not text.strip():
-        return {}
+def _parsed(text: str) -> dict[str, str]:
+    """A report by section where it has headers, else whole."""
     report = as_report(text)
     return dict(report.sections) or {"report": report.text}
+
+
+def _value(cell: str) -> str | float:
+    """A cell of a demographics column: a number where it is one."""
+    try:
+        return number if math.isfinite(number := float(cell)) else cell
+    except ValueError:
+        return cell

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gzip
+import pickle
 from pathlib import Path
 
 import pytest
@@ -145,3 +147,157 @@ def test_one_slip_makes_no_vocabulary_of_its_own(tmp_path: Path) -> None:
 def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="two columns 'report'"):
         Table(write(tmp_path, "study_id,report,report\n1,a,b\n"), report="report")
+
+
+# Several images a study
+
+
+def named(study: Study) -> list[tuple[str, str | None]]:
+    return [(image.image_id, image.view) for image in study.images]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "study_id,i,v\n1,a.png|b.png,LATERAL|PA\n2,c.png,\n",
+        "study_id,i,v\n1,a.png,lateral\n2,c.png,\n1,b.png,pa\n",
+        "study_id,i,v\n1, a.png | b.png ,LATERAL | PA\n2,c.png,\n",
+    ],
+)
+def test_images_in_one_cell_or_in_a_row_each_the_frontal_ones_first(tmp_path: Path, text: str) -> None:
+    one, two = studies(Table(write(tmp_path, text), image="i", view="v"))
+    assert (one.study_id, named(one)) == ("1", [("b.png", "PA"), ("a.png", "LATERAL")])
+    assert (two.study_id, named(two)) == ("2", [("c.png", None)])
+
+
+def test_views_may_be_left_blank_in_part(tmp_path: Path) -> None:
+    text = "study_id,i,v\n1,a.png|b.png,\n1,c.png,AP\n2,d.png|e.png,|AP\n3,,PA\n"
+    one, two, three = studies(Table(write(tmp_path, text), image="i", view="v"))
+    assert named(one) == [("c.png", "AP"), ("a.png", None), ("b.png", None)]
+    assert named(two) == [("e.png", "AP"), ("d.png", None)]
+    assert named(three) == []
+
+
+def test_the_rows_of_a_study_say_the_same_or_nothing(tmp_path: Path) -> None:
+    head = "study_id,i,p,s,report,y_Edema,age,other\n"
+    text = head + "1,a.png,p1,test,,1,,x\n2,b.png,p2,test,Ok.,,,\n1,c.png,,,Clear.,,60,y\n"
+    table = Table(
+        write(tmp_path, text), image="i", patient="p", split="s", report="report", labels="y_", demographics=["age"]
+    )
+    one, two = studies(table, "test")
+    assert named(one) == [("a.png", None), ("c.png", None)]
+    assert (one.patient_id, one.split, dict(one.sections), dict(one.demographics)) == (
+        "p1",
+        "test",
+        {"report": "Clear."},
+        {"age": 60.0},
+    )
+    assert one.labels is not None and one.labels.status("Edema") is Status.PRESENT
+    assert two.labels is None
+
+
+def test_an_image_of_a_later_row_is_named_with_its_study_s_rows(tmp_path: Path) -> None:
+    (one,) = studies(Table(write(tmp_path, "study_id,i\n1,a.png\n1,b.png\n"), image="i"))
+    with pytest.raises(ImageError, match="row 1, row 2.*'b.png'"):
+        one.images[1].read()
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "says"),
+    [
+        (
+            "study_id,i,r\n1,a,x\n2,c,\n1,b,y\n",
+            {"image": "i", "report": "r"},
+            "rows 1 and 3: the study '1' has two values",
+        ),
+        ("study_id,i,y_Edema\n1,a,1\n1,b,0\n", {"image": "i", "labels": "y_"}, "rows 1 and 2.*'y_Edema', '1' and '0'"),
+        ("study_id,i\n1,a\n1,\n", {"image": "i"}, "row 2: other rows have the id '1'"),
+        ("study_id,i\n1,a\n1,a\n", {"image": "i"}, "the study '1' has the image 'a' twice"),
+        ("study_id,i\n1,a|a\n", {"image": "i"}, "the study '1' has the image 'a' twice"),
+        ("study_id,i,v\n1,a|b,PA\n", {"image": "i", "view": "v"}, "row 1: 2 images, and 'PA'"),
+        ("study_id,i,v\n1,a,PA|AP\n", {"image": "i", "view": "v"}, "row 1: 1 images, and 'PA|AP'"),
+    ],
+)
+def test_rows_that_contradict_each_other(tmp_path: Path, text: str, options: dict[str, str], says: str) -> None:
+    with pytest.raises(UsageError, match=says.replace("|", r"\|")):
+        Table(write(tmp_path, text), **options)  # type: ignore[arg-type]
+
+
+# Sections, priors, demographics
+
+
+def test_one_column_a_section(tmp_path: Path) -> None:
+    text = "study_id,s_impression,s_findings,s_history,s_number\n1,Normal., Clear. ,,7\n2,,,Cough.,8\n"
+    one, two = studies(Table(write(tmp_path, text), sections="s_"))
+    assert dict(one.sections) == {"findings": "Clear.", "impression": "Normal."}
+    assert dict(two.sections) == {"history": "Cough."}
+    (bare, _) = studies(Table(write(tmp_path, text.replace("s_", "")), id="number", sections=""))
+    assert dict(bare.sections) == dict(one.sections)
+
+
+def test_the_prior_is_the_study_that_the_column_names_and_has_none_itself(tmp_path: Path) -> None:
+    text = "study_id,p,prior,s,i\n3,a,2,test,3.png\n2,a,1,train,2.png\n1,a,,train,1.png\n"
+    table = Table(write(tmp_path, text), patient="p", prior="prior", split="s", image="i")
+    third, second, first = studies(table)
+    assert third.prior is not None and second.prior is not None and first.prior is None
+    assert (third.prior.study_id, third.prior.prior, named(third.prior)) == ("2", None, [("2.png", None)])
+    assert second.prior.study_id == "1"
+    (alone,) = studies(table, "test")
+    assert alone.prior is not None and alone.prior.study_id == "2"  # though it is in another split
+
+
+def test_demographics_are_columns_and_numbers_among_them_numbers(tmp_path: Path) -> None:
+    text = "study_id,sex,age,pack years\n1,F,061,nan\n2,,42.5,\n"
+    one, two = studies(Table(write(tmp_path, text), demographics=["sex", "age", "pack years"]))
+    assert dict(one.demographics) == {"sex": "F", "age": 61.0, "pack years": "nan"}
+    assert dict(two.demographics) == {"age": 42.5}
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "says"),
+    [
+        ("study_id,p,b\n1,a,9\n", {"prior": "b"}, "row 1: the prior study '9' is not in the table"),
+        ("study_id,p,b\n1,a,\n2,a,2\n", {"prior": "b"}, "row 2: from the prior study of '2'.*comes back"),
+        ("study_id,p,b\n1,a,3\n2,a,1\n3,a,2\n", {"prior": "b"}, "comes back"),
+        (
+            "study_id,p,b\n1,a,\n2,c,1\n",
+            {"prior": "b", "patient": "p"},
+            "row 2: the prior study '1' is another patient",
+        ),
+        ("study_id,s_findngs\n1,x\n", {"sections": "s_"}, "no section 'findngs'.*Did you mean 'findings'"),
+        ("study_id,s_x\n1,x\n", {"sections": "s_"}, "no column 's_findings'"),
+        ("study_id,s_findings,r\n1,x,y\n", {"sections": "s_", "report": "r"}, "leave one of them out"),
+        ("study_id,sex\n1,F\n", {"demographics": ["sex", "aeg"]}, "no column 'aeg'"),
+        ("study_id,y_Edema,y_edema\n1,1,0\n", {"labels": "y_"}, "'y_Edema' and 'y_edema' are the same label"),
+        (f"study_id,r\n1,ok\n2,{'x' * 1_000_001}\n", {"report": "r"}, "row 2, column 'r': .* 1,000,000 characters"),
+    ],
+)
+def test_what_is_wrong_with_the_rest_is_said_too(
+    tmp_path: Path, text: str, options: dict[str, object], says: str
+) -> None:
+    with pytest.raises(UsageError, match=says):
+        Table(write(tmp_path, text), **options)  # type: ignore[arg-type]
+
+
+def test_studies_can_be_sent_to_worker_processes(tmp_path: Path) -> None:
+    text = "study_id,r,i,b\n1,FINDINGS: Clear.,1.png,\n2,Ok.,2.png,1\n"
+    table = Table(write(tmp_path, text), report="r", image="i", prior="b")
+    sent = pickle.loads(pickle.dumps(studies(table)))  # noqa: S301
+    assert sent[1].prior.sections == {"findings": "Clear."}
+
+
+def test_no_study_is_made_before_it_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    monkeypatch.setattr("rrgbench.datasets.table.Study", lambda **known: made.append(known["study_id"]))
+    rows = "".join(f"{number},{number}.png,Clear.,1\n" for number in range(1000))
+    table = Table(write(tmp_path, "study_id,i,r,y_Edema\n" + rows), image="i", report="r", labels="y_")
+    assert made == []
+    next(iter(table.load(None)))
+    assert made == ["0"]
+
+
+def test_the_same_from_a_packed_file(tmp_path: Path) -> None:
+    file = tmp_path / "studies.csv.gz"
+    file.write_bytes(gzip.compress(b"study_id,i\n1,1.png\n"))
+    (study,) = studies(Table(file, image="i"))
+    assert named(study) == [("1.png", None)]

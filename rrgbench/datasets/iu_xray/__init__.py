@@ -97,6 +97,8 @@ class IUXray:
             f"{len(self._reports):,} reports: {sum('findings' in each for each in lacks):,} without findings,"
             f" {sum('impression' in each for each in lacks):,} without impression, {sum(len(e) == 2 for e in lacks):,}"
             f" with neither; {marked:,} have the de-identification mark XXXX in the findings.",
+            self._images(),
+            self._repeats(),
             self._coding(),
             "Nothing in the files names the patient: each report counts as a patient of its own (unverified).",
             "The files don't say which image is frontal and which lateral: images come in the order of the file.",
@@ -126,25 +128,28 @@ class IUXray:
         return f"{same} of {len(tested)} test reports repeat findings and impression of a training report word by word."
 
     def problems(self) -> list[str]:
-        """Reports with the same text, and images that are not there."""
-        out = []
+        """Images that are not there, where there is a folder of them."""
+        if self._folder is None or not (missing := _missing(self._folder, self._image_ids())):
+            return []
+        return [
+            f"{len(missing):,} of {len(self._image_ids()):,} images are not in {self._folder}, first {missing[0]}.png."
+        ]
+
+    def _image_ids(self) -> list[str]:
+        return [image_id for report in self._reports for image_id in report.image_ids]
+
+    def _repeats(self) -> str:
         same = Counter(_text(report) for report in self._reports if report.sections.keys() & {"findings", "impression"})
         twice = [count for count in same.values() if count > 1]
-        if twice:
-            out.append(
-                f"{sum(twice):,} reports share findings and impression with another;"
-                f" one pair stands in {max(twice)} reports."
-            )
-        if none := sum(not report.image_ids for report in self._reports):
-            out.append(f"{none} reports have no image.")
-        named = [image_id for report in self._reports for image_id in report.image_ids]
-        if self._folder is None:
-            out.append(
-                f"None of the {len(named):,} images is here; for images unpack NLMCXR_png.tgz and give images=FOLDER."
-            )
-        elif missing := _missing(self._folder, named):
-            out.append(f"{len(missing):,} of {len(named):,} images are not in {self._folder}, first {missing[0]}.png.")
-        return out
+        return (
+            f"{sum(twice):,} reports share findings and impression with another; one pair stands in"
+            f" {max(twice, default=1)} reports."
+        )
+
+    def _images(self) -> str:
+        none = sum(not report.image_ids for report in self._reports)
+        there = f"They are looked for in {self._folder}." if self._folder else "For the images give images=FOLDER."
+        return f"{len(self._image_ids()):,} images are named, and {none} reports name none. {there}"
 
     @staticmethod
     def make(folder: Path, studies: int, seed: int) -> None:
