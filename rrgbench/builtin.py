@@ -21,7 +21,7 @@ def rrgbench_register_datasets(register: Register) -> None:
         ("iu-xray", "iu_xray:IUXray", "Indiana University chest X-rays (Open-i): reports, MeSH labels (open)"),
         ("nih-cxr14", "nih_cxr14:NIHCXR14", "NIH ChestX-ray14: images and labels, no reports (open)"),
         ("r2gen", "r2gen:R2Gen", "R2Gen's annotation.json of MIMIC-CXR or IU X-Ray"),
-        ("drr-rate", "drr_rate:DRRRate", "DRR-RATE: radiographs reconstructed from CT, 18 labels (open)"),
+        ("drr-rate", "drr_rate:DRRRate", "DRR-RATE: radiographs reconstructed from CT, 18 labels (private)"),
     )
     for name, target, summary in official:
         register(name, f"rrgbench.datasets.{target}", summary=summary)

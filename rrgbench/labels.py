@@ -59,19 +59,51 @@ NIH = Vocabulary(
     ),
 )
 
+# CT-RATE's 18, in the order of assets/drr-rate_croissant.json of farrell236/DRR-RATE.
+DRR_RATE = Vocabulary(
+    "drr-rate",
+    (
+        "Medical material",
+        "Arterial wall calcification",
+        "Cardiomegaly",
+        "Pericardial effusion",
+        "Coronary artery wall calcification",
+        "Hiatal hernia",
+        "Lymphadenopathy",
+        "Emphysema",
+        "Atelectasis",
+        "Lung nodule",
+        "Lung opacity",
+        "Pulmonary fibrotic sequela",
+        "Pleural effusion",
+        "Mosaic attenuation pattern",
+        "Peribronchial thickening",
+        "Consolidation",
+        "Bronchiectasis",
+        "Interlobular septal thickening",
+    ),
+)
+
 PART = "-part"  # ends the name of a vocabulary that lacks some labels of a known one
 
-VOCABULARIES = {vocabulary.name: vocabulary for vocabulary in (CHEXPERT, NIH)}
+VOCABULARIES = {vocabulary.name: vocabulary for vocabulary in (CHEXPERT, NIH, DRR_RATE)}
 
 # From a label to the labels of another vocabulary that together mean the same; what is not listed has no counterpart.
 # NIH's Mass and Nodule are CheXpert's Lung Lesion (its mention phrases list both). Infiltration, Pleural_Thickening,
 # Emphysema, Fibrosis and Hernia are not: CheXpert's Lung Opacity and Pleural Other hold more than they do.
+# Of DRR-RATE's eighteen the six that its authors score with CheXpert's classes have one (farrell236/DRR-RATE).
 _SAME = ("Atelectasis", "Cardiomegaly", "Pneumonia", "Pneumothorax", "Consolidation", "Edema")
 COUNTERPARTS: dict[tuple[str, str], dict[str, tuple[str, ...]]] = {
     ("nih", "chexpert"): {
         **{label: (label,) for label in _SAME},
         "Pleural Effusion": ("Effusion",),
         "Lung Lesion": ("Mass", "Nodule"),
+    },
+    ("drr-rate", "chexpert"): {
+        **{label: (label,) for label in ("Atelectasis", "Cardiomegaly", "Consolidation")},
+        "Lung Lesion": ("Lung nodule",),
+        "Lung Opacity": ("Lung opacity",),
+        "Pleural Effusion": ("Pleural effusion",),
     },
 }
 

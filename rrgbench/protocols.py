@@ -17,7 +17,7 @@ from rrgbench.text import cleaning, r2gen
 from rrgbench.text.reports import as_report
 from rrgbench.types import Report, Study
 
-FRONTAL = ("PA", "AP")
+FRONTAL = ("PA", "AP", "FRONTAL")  # the last where a dataset says no more
 
 
 @dataclass(frozen=True)

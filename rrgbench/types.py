@@ -119,7 +119,7 @@ class Image:
     image_id: str
     read: Callable[[], npt.NDArray[np.float32]]
     fingerprint: Callable[[], str]
-    view: str | None = None  # "PA", "AP", "LATERAL"
+    view: str | None = None  # "PA", "AP", "FRONTAL" (one of the two), "LATERAL"
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from rrgbench.errors import UsageError
 from rrgbench.types import Findings, Status, Study
 
 SIDE = 128  # pixels
+MARK = "SYNTHETIC.txt"  # its presence in a root says that the tree was made here
 _TWO_VIEWS = 0.3  # how many studies have a lateral view, too
 
 
@@ -61,7 +62,7 @@ def picture(study: Study, view: str, file: Path) -> None:
     PIL.Image.fromarray(np.uint8(np.rint(pixels * 255))).save(file)
 
 
-def marks(labels: Findings, seed: np.random.Generator | None = None) -> dict[str, str]:
+def marks(labels: Findings, chance: np.random.Generator | None = None) -> dict[str, str]:
     """A cell a label, as CheXpert's files have them: 1.0 and 0.0; with chance also -1.0 (uncertain) and blank.
 
     With chance, one in ten of the present ones is uncertain, and two in three of the absent ones are not mentioned.
@@ -70,7 +71,7 @@ def marks(labels: Findings, seed: np.random.Generator | None = None) -> dict[str
     for finding in labels:
         present = finding.status is Status.PRESENT
         out[finding.label] = "1.0" if present else "0.0"
-        if seed is not None and seed.random() < (0.1 if present else 2 / 3):
+        if chance is not None and chance.random() < (0.1 if present else 2 / 3):
             out[finding.label] = "-1.0" if present else ""
     return out
 
@@ -93,3 +94,13 @@ def empty(folder: Path) -> Path:
     if any(folder.iterdir()):
         raise UsageError(f"{folder}: there is something in it; a synthetic tree is written to an empty folder.")
     return folder
+
+
+def mark(root: Path, seed: int) -> None:
+    """Say in a file that the tree is synthetic, so that what is scored on it says so, too."""
+    (root / MARK).write_text(f"Drawn and written by rrgbench (seed {seed}); nothing here comes from a patient.\n")
+
+
+def is_marked(root: Path) -> bool:
+    """Whether a tree was made here."""
+    return (root / MARK).is_file()

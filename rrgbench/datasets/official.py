@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -153,4 +154,4 @@ def _plain(error: BaseException) -> str:
     text = " ".join(str(error).split())
     if isinstance(error, EOFError) or "truncated" in text.lower() or "unexpected end" in text.lower():
         return f"the file is cut short; download it again ({text})"
-    return text
+    return re.sub(r"(got \d+):.*", r"\1", text)  # a malformed row's text, which may be a report's, stays out of the log
