@@ -13,7 +13,10 @@ from __future__ import annotations
 
 _CARDIAC = r"(?:cardiac|heart)"
 _SILHOUETTE = r"(?:silhouettes?|contours?|shadows?|outlines?|configuration)"
-_NODULAR_OPACITY = r"(?:rounded )?nodular opaci(?:ty|ties|fication\w*)"
+_NODULAR_OPACITY = (
+    r"(?:rounded )?(?:nodular|nodule[- ]like|mass[- ]?like|round(?:ed)?)(?: like)? opaci(?:ty|ties|fication\w*)"
+)
+_PLEUROPARENCHYMAL_SCAR = r"pleur(?:o|al)[- ]?parenchymal scar\w*"
 _TIP = r"(?:catheters?|lines?|tubes?|cannulas?|drains?|sheaths?)"
 
 # Present, unless the words around it say otherwise.
@@ -31,11 +34,13 @@ SIGNS: dict[str, tuple[str, ...]] = {
         r"air[- ]?space (?:disease|process|densit\w+|changes?)",
         r"(?:increased|patchy|hazy|streaky|confluent|parenchymal|basilar|bibasilar) densit\w+",
         r"decreased translucency",
+        r"haziness",
         r"interstitial (?:pattern|(?:lung )?disease|process|change\w*|thickening|prominence|abnormalit\w+|densit\w+)",
         r"interstitial opaci(?:ty|ties)",
         r"reticula(?:r|tion)\w*",
-        r"(?:peribronchial|bronchial wall) (?:thickening|cuffing)",
+        r"(?:peribronchial|bronchial wall) thickening",
         r"scar(?:s|ring|red)?",
+        _PLEUROPARENCHYMAL_SCAR,
         r"(?:pulmonary|parenchymal|pulmonary parenchymal|lung) abnormalit\w+",
     ),
     "Lung Lesion": (
@@ -66,10 +71,12 @@ SIGNS: dict[str, tuple[str, ...]] = {
         r"empyemas?",
     ),
     "Pleural Other": (
-        r"pleural(?: parenchymal)? (?:thickening|scar\w*|plaques?|calcifi\w+|fibrosis|nodul\w+|mass(?:es)?|lesions?)",
+        r"pleural (?:thickening|scar\w*|plaques?|calcifi\w+|fibrosis|nodul\w+|mass(?:es)?|lesions?)",
         r"pleural (?:disease|abnormalit\w+|process|change\w*)",
         r"thickening of the (?:\w+ )?pleura",
-        r"pleuro-?(?:parenchymal|pericardial) (?:scar\w*|thickening)",
+        _PLEUROPARENCHYMAL_SCAR,
+        r"pleur(?:o|al)[- ]?(?:parenchymal|pericardial) thickening",
+        r"pleur(?:o|al)[- ]?(?:pericardial|peripheral) scar\w*",
         r"(?:bi)?apical (?:capping|thickening|pleural thickening|pleural scar\w*|pleural cap\w*)",
         r"fibrothorax",
         r"fibrosis",
@@ -97,6 +104,11 @@ SIGNS: dict[str, tuple[str, ...]] = {
         r"a?icds?",
         r"defibrillators?",
         r"(?:prosthetic|artificial|mechanical|bioprosthetic|replaced|replacement) (?:\w+ )?valves?",
+        r"prosthetic (?:\w+ ){0,2}(?:shoulders?|hips?|joints?|humer\w+)",
+        r"(?:suture |bone )anchors?",
+        # What lies in a great vein with its tip is a line, whatever it is called.
+        r"tips? (?:\w+ ){0,8}?(?:svc|vena cava|ca(?:vo|val)[- ]?atrial junction)",
+        r"tracheostomy (?:tip|device|appliance)",
         r"valv(?:e|ular) (?:replacement|prosthes[ie]s)",
         r"prosthes[ie]s",
         r"arthroplast\w+",
@@ -164,6 +176,7 @@ CLEAR: dict[str, tuple[str, ...]] = {
 OTHER: tuple[str, ...] = (
     r"(?:bullous |subcutaneous |centrilobular )?emphysema\w*",
     r"blunt\w*",
+    r"(?:paratracheal|mediastinal|soft tissue|osseous|bony) opaci(?:ty|ties)",  # not in the lung
     r"(?:calcified |osseous |bony )?densit(?:y|ies)",
     r"elevat(?:ion|ed)",
     r"eventration",
@@ -171,7 +184,8 @@ OTHER: tuple[str, ...] = (
     r"kypho\w+",
     r"degenera\w+",
     r"calcifi\w+(?: nodul\w+| lung nodul\w+| pulmonary nodul\w+| mass\w*| granuloma\w*)?",
-    r"hyper[- ]?(?:inflat|expan)\w+",
+    r"hyper[- ]?(?:inflat|expan|aerat)\w+",
+    r"osteodystrophy",
     r"hypertension",
     r"bronchospasm",
     r"asthma\w*",
@@ -226,6 +240,9 @@ OTHER: tuple[str, ...] = (
 
 # Look like a mention and are none.
 NOT_MENTIONS: tuple[str, ...] = (
+    r"most prominent",
+    r"[ab][- ]lines?",  # Kerley's
+    r"(?:in|de)creased in opacity",
     r"(?:joint|knee|middle ear) effusions?",
     r"(?:soft tissue|subcutaneous|peripheral|leg|pedal|limb) o?edema",
     r"mass effect",
@@ -235,6 +252,7 @@ NOT_MENTIONS: tuple[str, ...] = (
     r"(?:vertebral|vertebra|compression) (?:body |bodies )?collapse",
     r"(?:old|prior|previous|remote|granulomatous|healed|chronic)(?: \w+)? infections?",
     r"nipple (?:shadows?|markers?)",
+    r"breast (?:implants?|prosthes[ie]s)",
     r"heart (?:borders?|margins?|disease|transplant|rate|block|valves?|attack)",
     r"(?:retro|para|peri|left |right )cardiac",
     r"cardiac (?:apex|monitor\w*|surgery|bypass|arrest|history|region)",

@@ -7,7 +7,7 @@ own section parser belongs to its dataset.)
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 # The spellings of a heading, by the name of the section.
 HEADINGS: dict[str, tuple[str, ...]] = {
@@ -69,15 +69,26 @@ def split_sections(text: str) -> dict[str, str]:
     {'findings': 'The heart is enlarged.', 'impression': 'Cardiomegaly.'}
     """
     out: dict[str, str] = {}
+    for name, start, end in section_spans(text):
+        body = text[start:end]
+        out[name] = f"{out[name]}\n{body}" if name in out else body
+    return out
+
+
+def section_spans(text: str) -> Iterator[tuple[str, int, int]]:
+    """Name, start and end of what stands under each heading, in order; of one that comes twice both.
+
+    >>> list(section_spans("IMPRESSION: Edema. "))
+    [('impression', 12, 18)]
+    """
     name, start = "", 0
     for match in [*_HEADING.finditer(text), None]:
-        body = text[start : match.start() if match else len(text)].strip()
-        if body:
-            out[name] = f"{out[name]}\n{body}" if name in out else body
+        body = text[start : match.start() if match else len(text)]
+        if body.strip():
+            yield name, start + len(body) - len(body.lstrip()), start + len(body.rstrip())
         if match:
             heading = match["line"] or match["alone"] or match["inline"]
             name, start = _NAME[" ".join(heading.lower().split())], match.end()
-    return out
 
 
 def strip_chatter(reply: str) -> str:
