@@ -6,6 +6,7 @@ import io
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,7 @@ def choose(catalogue: Catalogue, metrics: Sequence[Any] | None) -> tuple[list[Pa
                 continue
             parts.append(_checked(build(catalogue, "metric", entry.name)))
         except UsageError as error:
-            unavailable[entry.name] = str(error)
+            unavailable[entry.name] = str(error).replace(str(Path.home()), "~")  # this goes onto pages
     return parts, unavailable
 
 

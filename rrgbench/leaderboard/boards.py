@@ -96,6 +96,7 @@ class Board:
     split: str | None
     protocol: str
     n: int
+    n_counted: int | None  # images, where the protocol counts them
     n_patients: int | None
     terms: str
     synthetic: bool
@@ -130,6 +131,10 @@ def _board(entries: Sequence[Entry], protocol: str) -> Board:
         split=first.split,
         protocol=protocol,
         n=first.n,
+        n_counted=max(
+            (s.n + s.n_failed for row in rows for s in row.scores if s.protocol == protocol and counts_images(s)),
+            default=None,
+        ),
         n_patients=max((row.n_patients for row in rows if row.n_patients is not None), default=None),
         terms=", ".join(sorted({row.terms for row in rows})),
         synthetic=any(row.synthetic for row in rows),
@@ -139,6 +144,11 @@ def _board(entries: Sequence[Entry], protocol: str) -> Board:
         steps=tuple(stage_steps(rows)),
         stage_columns=tuple(_first_of(STAGE_METRICS, [column for column in columns if not column.empty])),
     )
+
+
+def counts_images(score: Score) -> bool:
+    """Whether a score's protocol counts images, not studies."""
+    return "unit:image" in score.signature.split("|")
 
 
 def _best_first(column: Column, row: int) -> tuple[bool, float]:

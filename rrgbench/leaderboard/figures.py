@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rrgbench.leaderboard.boards import Column
+from rrgbench.leaderboard.boards import Column, counts_images
 from rrgbench.leaderboard.markup import Html, el, join
 from rrgbench.types import Score
 
@@ -55,7 +55,8 @@ def said(score: Score, column: Column) -> str:
 
 def interval(score: Score, column: Column) -> Html:
     """A score's dot and interval on the column's scale."""
-    counts = f"{many(score.n, 'study')} scored, {score.n_failed} without a report"
+    unit = "image" if counts_images(score) else "study"
+    counts = f"{many(score.n, unit)} scored, {score.n_failed} without a report"
     return _drawing(_bar(score, column, 5), f"{said(score, column)}; {counts}", height=10)
 
 

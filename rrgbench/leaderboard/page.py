@@ -152,6 +152,7 @@ def _facts(board: Board) -> Html:
         ("Dataset", el("code", board.dataset_spec)),
         ("Split", _split(board)),
         ("Studies", many(board.n, "study") + patients),
+        *((("Counted", many(board.n_counted, "image")),) if board.n_counted is not None else ()),
         ("Digest", el("code", board.digest[:12], title=board.digest)),
         ("Terms", board.terms),
         ("Systems", len(board.rows)),

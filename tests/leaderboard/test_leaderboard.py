@@ -470,3 +470,10 @@ def test_the_page_does_not_depend_on_the_order_in_which_runs_are_found(tmp_path:
 def test_unknown_further_keys_are_no_matter(tmp_path: Path) -> None:
     record = run("a", [score("bleu_4", 0.1, later="x")], later={"a": [1]})
     assert build([write(tmp_path / "runs", record)], tmp_path / "b.html").problems == ()
+
+
+def test_a_board_whose_protocol_counts_images_says_how_many(tmp_path: Path) -> None:
+    counted = score("bleu_4", 0.2, protocol="r2gen", n=3858, signature="bleu|protocol:r2gen|unit:image|data:x")
+    page = page_of(tmp_path, run("vit", scores=[counted]))
+    facts = boards_of(page)[0].all("dl", "facts")[0].text
+    assert "Counted3\u202f858 images" in facts
