@@ -92,3 +92,16 @@ def rrgbench_register_metrics(register: Register) -> None:
         summary="clinical precision, recall and F1 of the reports, by the labeler rulelabel",
         labeler="rulelabel",
     )
+    register(
+        "chexbert",
+        "rrgbench.metrics.clinical:ChexbertF1",
+        summary="the same by CheXbert, or from files of its labels",
+    )
+    register("temporal_f1", "rrgbench.metrics.temporal:TemporalF1", summary="words of change, as Libra scores them")
+    register("wording", "rrgbench.metrics.wording:Wording", summary="exact matches, length, different words and reports")
+    register(
+        "icon",
+        "rrgbench.metrics.consistency:Consistency",
+        summary="ICON's consistency of studies with the same findings (a score of the whole corpus)",
+        labeler="chexbert",
+    )

@@ -132,7 +132,7 @@ def build(catalogue: Catalogue, kind: str, value: Any) -> Part:
     check_known(what, given, declared)
     values = {}
     shown = {}
-    nested: list[Part] = []
+    given_parts: dict[str, list[Part]] = {}
     for option in declared:
         if option.name not in given:
             shown[option.name] = option.default
@@ -140,7 +140,8 @@ def build(catalogue: Catalogue, kind: str, value: Any) -> Part:
         value, built = _value(catalogue, what, option, given[option.name], spec)
         values[option.name] = value
         shown[option.name] = "+".join(f"({part.signature})" for part in built) if built else value
-        nested += built
+        if built:
+            given_parts[option.name] = built
     try:
         obj = cls(**values)
     except RRGBenchError:
@@ -148,12 +149,23 @@ def build(catalogue: Catalogue, kind: str, value: Any) -> Part:
     except Exception as error:
         raise UsageError(f"The {what} can't be made from {str(spec)!r}: {_one_line(error)}") from error
     paths = {key: value for key, value in shown.items() if key in spec.options and isinstance(value, Path)}
-    placed = _with(spec, {key: str(path.resolve()) for key, path in paths.items() if path.exists()})
-    public = _with(spec, {key: path.name for key, path in paths.items()})
-    return Part(kind, spec.name, str(placed), obj, entry.distribution, shown, str(public), tuple(nested))
+    named = {key: built for key, built in given_parts.items() if key in spec.options}
+    many = {key: isinstance(spec.options[key], (list, tuple)) for key in named}
+    placed = _with(
+        spec,
+        {key: str(path.resolve()) for key, path in paths.items() if path.exists()}
+        | {key: [part.spec for part in built] if many[key] else built[0].spec for key, built in named.items()},
+    )
+    public = _with(
+        spec,
+        {key: path.name for key, path in paths.items()}
+        | {key: [part.public for part in built] if many[key] else built[0].public for key, built in named.items()},
+    )
+    nested = tuple(part for built in given_parts.values() for part in built)
+    return Part(kind, spec.name, str(placed), obj, entry.distribution, shown, str(public), nested)
 
 
-def _with(spec: Spec, changed: Mapping[str, str]) -> Spec:
+def _with(spec: Spec, changed: Mapping[str, Any]) -> Spec:
     """The spec with other values for some options."""
     return Spec(spec.name, {**spec.options, **changed}, {k: raw for k, raw in spec.raw.items() if k not in changed})
 

@@ -87,8 +87,9 @@ class Catalogue:
             message += f" ({name!r} is a {others[0].kind}.)"
         if broken := [p.distribution for p in self.plugins if p.problem]:
             message += f" Left out as broken: {', '.join(broken)} (see `rrgbench plugins list`)."
-        elif not names or kind in ("encoder", "llm", "metric"):
-            message += " A plugin may have more: pip install rrgbench-timm, -coco, -openai, -local."
+        elif not names or kind in ("encoder", "llm", "metric", "labeler"):
+            more = "-timm, -openai, -local, -coco, -nlg, -bertscore, -chexbert, -radgraph, -ratescore, -srrbert"
+            message += f" A plugin may have more: pip install rrgbench{more}."
         raise UsageError(message)
 
     def call(self, hook: str, **arguments: Any) -> list[str]:

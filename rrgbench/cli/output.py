@@ -18,6 +18,10 @@ HEADLINES = (
     "rulelabel_macro_f1_14",
     "rulelabel_micro_f1_all",
     "rulelabel_macro_f1_all",
+    "chexbert_micro_f1_14",
+    "chexbert_macro_f1_14",
+    "chexbert_micro_f1_all",
+    "chexbert_macro_f1_all",
     "bleu_1",
     "bleu_4",
     "meteor",
@@ -32,7 +36,15 @@ HEADLINES = (
 )
 
 # The columns of a grid, as far as there are any; else the first few of what there is.
-GRID = ("rulelabel_micro_f1_14", "rulelabel_micro_f1_all", "bleu_4", "rouge_l", "cider", "auroc_macro")
+GRID = (
+    "chexbert_micro_f1_14",
+    "rulelabel_micro_f1_14",
+    "rulelabel_micro_f1_all",
+    "bleu_4",
+    "rouge_l",
+    "cider",
+    "auroc_macro",
+)
 MOST = 5
 
 
@@ -74,12 +86,16 @@ def _one(run: RunResult) -> None:
     typer.echo(f"\n{run.summary['system']} on {_dataset(run)}")
     for note in run.summary["baseline_notes"]:
         typer.echo(f"baseline: {note}")
-    scores = run.summary["scores"]
+    everything = run.summary["scores"]
+    lacking = dict.fromkeys(s["metric"] for s in everything if (s["reason"] or "").startswith("unavailable: "))
+    scores = [score for score in everything if score["metric"] not in lacking]
     headed = {_family(score) for score in scores if score["metric"] in HEADLINES}
     shown = [s for s in scores if s["metric"] in HEADLINES or _family(s) not in headed]
     table([_row(score) for score in sorted(shown, key=_rank)], ("score", "value", "n", "protocol", "95 % interval"))
     if run.folder:
         typer.echo(f"{len(scores) - len(shown)} more scores in {run.folder / 'scores.json'}")
+    if lacking:
+        typer.echo(f"can't be used here (`rrgbench list metric` says why): {', '.join(lacking)}")
 
 
 def _grid(runs: Sequence[RunResult]) -> None:

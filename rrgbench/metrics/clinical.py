@@ -14,15 +14,23 @@ from rrgbench.errors import UsageError
 from rrgbench.interfaces import Labeler
 from rrgbench.labels import CHEXPERT, any_of, counterparts, snake
 from rrgbench.metrics import counts, label_sets
+from rrgbench.parts import build
+from rrgbench.plugins import catalogue
 from rrgbench.types import Case, Findings, Status, Vocabulary
 
 # As CheXbert numbers its classes (Smit et al., EMNLP 2020).
 CODES = {Status.NOT_MENTIONED: 0.0, Status.PRESENT: 1.0, Status.ABSENT: 2.0, Status.UNCERTAIN: 3.0}
-_POLICIES = {"": (1.0,), "_upos": (1.0, 3.0)}  # uncertain as negative, and as positive
+POLICIES = {"": (1.0,), "_upos": (1.0, 3.0)}  # uncertain as negative, and as positive
+AVERAGES: tuple[counts.Average, ...] = ("micro", "macro", "weighted", "samples")
+GROUPS = ("14", "13", "5", "all")
 
 
 class ClinicalF1:
-    """``<labeler>_{micro,macro}_{precision,recall,f1}_{14,5}``, and ``<labeler>_f1_<label>``. Higher is better.
+    """Every cell of the clinical F1 that papers print, from one pass over the texts. Higher is better, 0 to 1.
+
+    ``<labeler>_{micro,macro,weighted,samples}_{precision,recall,f1}_{14,13,5}``, ``<labeler>_exact_match_{14,13,5}``
+    (the share of the reports with all labels right) and ``<labeler>_f1_<label>``. 13 is 14 without No Finding; samples
+    is the mean over reports of each one's own ("example-based"). docs/clinical.md says who used which cell.
 
     The reference is the labels that the same labeler reads in the reference text; where the dataset has no reference
     text, its own labels (the signature says which). Present is positive; uncertain counts as negative, and as positive
@@ -33,16 +41,25 @@ class ClinicalF1:
     names, 1, 0, -1 or blank.
     """
 
-    version = "1"
+    version = "2"
     neutral = ("report_labels",)  # what a system's reports were found to say is a result of that system, not a rule
 
     def __init__(
         self, labeler: Labeler, report_labels: Path | None = None, reference_labels: Path | None = None
     ) -> None:
-        self._labeler = labeler
-        self._name = labeler.name
-        self._report_labels = _read(report_labels, labeler.vocabulary) if report_labels else None
-        self._reference_labels = _read(reference_labels, labeler.vocabulary) if reference_labels else None
+        self._set(labeler.name, labeler.vocabulary, labeler, report_labels, reference_labels)
+
+    def _set(
+        self,
+        name: str,
+        vocabulary: Vocabulary,
+        labeler: Labeler | None,  # None where both sides have a file
+        report_labels: Path | None,
+        reference_labels: Path | None,
+    ) -> None:
+        self._name, self._vocabulary, self._labeler = name, vocabulary, labeler
+        self._report_labels = _read(report_labels, vocabulary) if report_labels else None
+        self._reference_labels = _read(reference_labels, vocabulary) if reference_labels else None
         self.needs = ("report",) if reference_labels else ("report", "reference|labels")
         digest = f"reference-labels:{file_digest(reference_labels)[:12]}|" if reference_labels else ""
         self.signature = digest + ("report-labels:file|" if report_labels else "") + "zero-division:0"
@@ -50,14 +67,15 @@ class ClinicalF1:
     @property
     def higher_is_better(self) -> Mapping[str, bool]:
         """All of them."""
-        suffixes = [f"{group}{policy}" for group in ("14", "5", "all") for policy in _POLICIES]
-        labels = [f"{self._name}_f1_{snake(label)}" for label in self._labeler.vocabulary.labels]
-        return dict.fromkeys([*counts.average_names(self._name, suffixes), *labels], True)
+        suffixes = [f"{group}{policy}" for group in GROUPS for policy in POLICIES]
+        exact = [f"{self._name}_exact_match_{suffix}" for suffix in suffixes]
+        labels = [f"{self._name}_f1_{snake(label)}" for label in self._vocabulary.labels]
+        return dict.fromkeys([*counts.average_names(self._name, suffixes, AVERAGES), *exact, *labels], True)
 
     def rows(self, cases: Sequence[Case]) -> pd.DataFrame:
         """``reference_<label>`` and ``report_<label>``: 0 blank, 1 present, 2 absent, 3 uncertain (CheXbert's)."""
         ids = [case.study.study_id for case in cases]
-        own = self._labeler.vocabulary
+        own = self._vocabulary
         made = self._labels(self._report_labels, ids, [case.candidate or "" for case in cases])
         if self._reference_labels is not None or cases[0].reference is not None:
             shared = own
@@ -81,10 +99,12 @@ class ClinicalF1:
         w = stats.unit_weights(weights, len(rows))
         out: dict[str, stats.Array] = {}
         by_label: dict[str, stats.Array] = {}
-        for policy, positive in _POLICIES.items():
+        for policy, positive in POLICIES.items():
             truth, called = (_positive(rows[[f"{s}_{x}" for x in labels]], positive) for s in ("reference", "report"))
-            for suffix, at in label_sets.averaged(labels).items():
-                out |= counts.averages(self._name, suffix + policy, truth[:, at], called[:, at], w)
+            for group, at in label_sets.clinical(labels).items():
+                pair, suffix = (truth[:, at], called[:, at]), group + policy
+                out |= counts.averages(self._name, suffix, *pair, w, AVERAGES)
+                out[f"{self._name}_exact_match_{suffix}"] = counts.exact_match(*pair, w)
             if not policy:
                 tp, fp, fn = counts.counts(truth, called, w)
                 by_label = {
@@ -102,8 +122,37 @@ class ClinicalF1:
         """The codes of each study, from a file or by the labeler. A study that a file lacks is NaN: a failure."""
         if given is not None:
             return given.reindex(list(ids))
+        assert self._labeler is not None
         labels = self._labeler.label(texts)
         return labels.map(lambda status: CODES[Status(status)]).set_axis(list(ids))
+
+
+class ChexbertF1(ClinicalF1):
+    """``chexbert``: the same by CheXbert's labels (Smit et al., EMNLP 2020).
+
+    The labeler ``chexbert`` is a plugin's. With both ``report_labels`` and ``reference_labels`` it is not looked for:
+    neither the plugin nor its weights need to be here.
+    """
+
+    def __init__(
+        self, labeler: Labeler | None = None, report_labels: Path | None = None, reference_labels: Path | None = None
+    ) -> None:
+        said = ""
+        if labeler is None and not (report_labels and reference_labels):
+            try:
+                part = build(catalogue(), "labeler", "chexbert")
+            except UsageError as error:
+                raise UsageError(f"{error} {_WITHOUT}") from error
+            labeler, said = part.obj, f"labeler:({part.signature})|"
+        name, vocabulary = (labeler.name, labeler.vocabulary) if labeler else ("chexbert", CHEXPERT)
+        self._set(name, vocabulary, labeler, report_labels, reference_labels)
+        self.signature = said + self.signature
+
+
+_WITHOUT = (
+    "Without rrgbench-chexbert and its weights, give labels made elsewhere:"
+    " chexbert:report_labels=A.csv,reference_labels=B.csv."
+)
 
 
 def _labels(rows: pd.DataFrame) -> list[str]:

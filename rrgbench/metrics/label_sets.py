@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rrgbench.labels import CHEXPERT, CHEXPERT_5, counterparts, snake
+from rrgbench.labels import CHEXPERT, CHEXPERT_5, NO_FINDING, counterparts, snake
 from rrgbench.types import Vocabulary
 
 
@@ -27,6 +27,14 @@ def averaged(labels: Sequence[str]) -> dict[str, list[int]]:
     if set(labels) == {snake(label) for label in CHEXPERT.labels}:
         return {"14": list(range(len(labels))), "5": [labels.index(snake(label)) for label in CHEXPERT_5]}
     return {"all": list(range(len(labels)))}
+
+
+def clinical(labels: Sequence[str]) -> dict[str, list[int]]:
+    """The same groups and, where the labels are CheXpert's, ``13``: without No Finding, which is no finding."""
+    groups = averaged(labels)
+    if "14" in groups:
+        groups["13"] = [at for at in groups["14"] if labels[at] != snake(NO_FINDING)]
+    return groups
 
 
 def described(labels: Sequence[str]) -> str:

@@ -7,14 +7,14 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import precision_recall_fscore_support
+from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
 from rrgbench.errors import UsageError
 from rrgbench.labelers.rules import RuleLabeler
 from rrgbench.labels import CHEXPERT, CHEXPERT_5, NIH
-from rrgbench.metrics.clinical import ClinicalF1
+from rrgbench.metrics.clinical import ChexbertF1, ClinicalF1
 from rrgbench.parts import build
-from rrgbench.plugins import catalogue
+from rrgbench.plugins import Catalogue, catalogue
 from rrgbench.types import Case, Finding, Findings, Report, Status, Study
 
 CELLS = np.array(["", "1", "0", "-1"])
@@ -30,28 +30,37 @@ def write(file: Path, cells: np.ndarray) -> Path:
     return file
 
 
+ORDER = sorted(CHEXPERT.labels)  # of the files' columns: labels are found by name
+GROUPS = {
+    "14": list(range(14)),
+    "13": [at for at in range(14) if ORDER[at] != "No Finding"],
+    "5": [ORDER.index(label) for label in CHEXPERT_5],
+}
+
+
 @settings(max_examples=15, deadline=None)
-@given(st.integers(0, 1000), st.integers(1, 25))
-def test_labels_from_files_give_scikit_learn_s_numbers_under_both_policies(
-    tmp_path_factory: pytest.TempPathFactory, seed: int, n: int
+@given(st.integers(0, 1000), st.integers(1, 25), st.sampled_from([[0.25] * 4, [0.9, 0.02, 0.05, 0.03], [1, 0, 0, 0]]))
+def test_every_cell_is_scikit_learn_s(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, n: int, often: list[float]
 ) -> None:
     folder = tmp_path_factory.mktemp("labels")
     rng = np.random.default_rng(seed)
-    made, true = rng.choice(CELLS, (n, 14)), rng.choice(CELLS, (n, 14))
-    metric = ClinicalF1(RuleLabeler(), write(folder / "made.csv", made), write(folder / "true.csv", true))
+    made, true = rng.choice(CELLS, (n, 14), p=often), rng.choice(CELLS, (n, 14), p=often)
+    metric = ChexbertF1(None, write(folder / "made.csv", made), write(folder / "true.csv", true))
     got = metric.reduce(metric.rows([case(f"s{i}", "any", None) for i in range(n)]))
-    five = [sorted(CHEXPERT.labels).index(label) for label in CHEXPERT_5]
+    expected = {}
     for policy, positive in {"": ["1"], "_upos": ["1", "-1"]}.items():
-        for suffix, columns in {"14": list(range(14)), "5": five}.items():
-            for average in ("micro", "macro"):
-                p, r, f, _ = precision_recall_fscore_support(
-                    np.isin(true, positive)[:, columns],
-                    np.isin(made, positive)[:, columns],
-                    average=average,
-                    zero_division=0,
-                )
-                for name, value in {"precision": p, "recall": r, "f1": f}.items():
-                    assert got[f"rulelabel_{average}_{name}_{suffix}{policy}"] == pytest.approx(value)
+        for suffix, columns in GROUPS.items():
+            pair = np.isin(true, positive)[:, columns], np.isin(made, positive)[:, columns]
+            for average in ("micro", "macro", "weighted", "samples"):
+                values = precision_recall_fscore_support(*pair, average=average, zero_division=0)
+                for name, value in zip(("precision", "recall", "f1"), values, strict=False):
+                    expected[f"chexbert_{average}_{name}_{suffix}{policy}"] = value
+            expected[f"chexbert_exact_match_{suffix}{policy}"] = accuracy_score(*pair)
+    alone = {name for name in got if name.startswith("chexbert_f1_")}
+    assert got.keys() - alone == expected.keys() and len(alone) == 14
+    assert {name: got[name] for name in expected} == pytest.approx(expected, abs=1e-12)
+    assert got.keys() <= metric.higher_is_better.keys()
 
 
 def test_the_report_is_held_against_the_reference_text() -> None:
@@ -86,6 +95,54 @@ def test_weights_are_repeated_rows(tmp_path: Path) -> None:
     weighted = metric.reduce(rows, times[None].astype(float))
     for name, value in metric.reduce(rows.iloc[np.repeat(np.arange(200), times)]).items():
         np.testing.assert_allclose(weighted[name][0], value, equal_nan=True)
+
+
+def test_chexbert_s_files_need_no_labeler(tmp_path: Path) -> None:
+    files = [write(tmp_path / name, np.full((2, 14), "1")) for name in ("a.csv", "b.csv")]
+    metric = ChexbertF1(None, *files)
+    assert metric.needs == ("report",)
+    assert metric.reduce(metric.rows([case("s0", "any", None)]))["chexbert_exact_match_14"] == 1.0
+
+
+def test_with_one_file_the_labeler_reads_the_other_side(tmp_path: Path) -> None:
+    metric = ChexbertF1(RuleLabeler(), reference_labels=write(tmp_path / "a.csv", np.full((1, 14), "1")))
+    rows = metric.rows([case("s0", "There is a left pleural effusion.", None)])
+    assert rows["reference_edema"].tolist() == [1] and rows["report_edema"].tolist() == [0]
+    assert rows["report_pleural_effusion"].tolist() == [1]
+
+
+def test_without_chexbert_it_says_how_to_get_it_and_how_to_do_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rrgbench.metrics.clinical.catalogue", lambda: Catalogue([]))
+    with pytest.raises(UsageError, match="no labeler 'chexbert'.*rrgbench-chexbert.*report_labels=A.csv"):
+        ChexbertF1(report_labels=write(tmp_path / "a.csv", np.full((1, 14), "1")))
+
+
+def test_swapping_report_and_reference_shows_in_the_weighted_f1_alone(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    one = write(tmp_path / "a.csv", rng.choice(CELLS, (50, 14)))
+    two = write(tmp_path / "b.csv", rng.choice(CELLS, (50, 14), p=[0.1, 0.6, 0.2, 0.1]))
+    cases = [case(f"s{i}", "any", None) for i in range(50)]
+    right, swapped = (m.reduce(m.rows(cases)) for m in (ChexbertF1(None, one, two), ChexbertF1(None, two, one)))
+    for average in ("micro", "macro", "samples"):
+        assert right[f"chexbert_{average}_f1_14"] == pytest.approx(swapped[f"chexbert_{average}_f1_14"])
+        assert right[f"chexbert_{average}_precision_14"] == pytest.approx(swapped[f"chexbert_{average}_recall_14"])
+    assert right["chexbert_exact_match_5"] == swapped["chexbert_exact_match_5"]
+    assert right["chexbert_weighted_f1_14"] != pytest.approx(swapped["chexbert_weighted_f1_14"], abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("candidate", "reference", "expected"),
+    [("Edema.", "Edema.", 1.0), ("", "Edema.", 0.0), ("Edema.", "", 0.0), ("", "", 0.0)],
+)
+def test_identical_and_empty_texts(candidate: str, reference: str, expected: float) -> None:
+    metric = ClinicalF1(RuleLabeler())
+    got = metric.reduce(metric.rows([case("1", candidate, reference)]))
+    for average in ("micro", "weighted", "samples"):
+        assert got[f"rulelabel_{average}_f1_14"] == expected
+    assert got["rulelabel_macro_f1_14"] == pytest.approx(expected / 14)  # thirteen labels are 0/0
+    assert got["rulelabel_exact_match_14"] == float(candidate == reference)  # both say nothing: a match
 
 
 def test_a_study_that_the_file_lacks_has_no_row_values(tmp_path: Path) -> None:
