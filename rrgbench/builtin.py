@@ -97,8 +97,18 @@ def rrgbench_register_metrics(register: Register) -> None:
         "rrgbench.metrics.clinical:ChexbertF1",
         summary="the same by CheXbert, or from files of its labels",
     )
+    register(
+        "radcliq_v0",
+        "rrgbench.metrics.radcliq:RadCliQV0",
+        summary="RadCliQ-v0: estimated errors, lower is better; from four features",
+    )
+    register(
+        "radcliq_v1",
+        "rrgbench.metrics.radcliq:RadCliQV1",
+        summary="RadCliQ-v1, lower is better, and 1 over its mean (radcliq_v1_inverse)",
+    )
     register("temporal_f1", "rrgbench.metrics.temporal:TemporalF1", summary="words of change, as Libra scores them")
-    register("wording", "rrgbench.metrics.wording:Wording", summary="exact matches, length, different words and reports")
+    register("wording", "rrgbench.metrics.wording:Wording", summary="exact matches, length, variety of words and reports")
     register(
         "icon",
         "rrgbench.metrics.consistency:Consistency",

@@ -9,19 +9,20 @@ import datetime
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from rrgbench import governance, plugins, progress, provenance, scoring, stats, tables
+from rrgbench import governance, plugins, progress, provenance, stats, tables
 from rrgbench.asking import run_async, total
-from rrgbench.cache import Cache, digest
+from rrgbench.cache import Cache
 from rrgbench.config import RunConfig, check
 from rrgbench.datasets.table import Table
 from rrgbench.encoding import encode, encode_cached
 from rrgbench.errors import RunError, UsageError
+from rrgbench.evaluating import State, reports_digest, score_stage
 from rrgbench.parts import Part, build
 from rrgbench.planning import Plan, context, measures, plan, planned
 from rrgbench.runs import (
@@ -34,7 +35,6 @@ from rrgbench.runs import (
     findings_of,
     from_record,
     private_folder,
-    score_of,
     score_record,
     slug,
     to_record,
@@ -45,15 +45,6 @@ from rrgbench.types import Failure, Findings, Report, Score, Study
 from rrgbench.writing import checked, generate, write
 
 NO_PARTS = dict.fromkeys(("system", "encoder", "renderer", "prompt", "llm"))
-
-
-@dataclass
-class State:
-    """What a run has cost so far, a stage at a time."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-    faults: list[str] = field(default_factory=list)  # what metrics that failed said
 
 
 def run(config: RunConfig | Mapping[str, Any] | None = None, **given: Any) -> RunResults:
@@ -99,7 +90,7 @@ def run_one(plan: Plan, catalogue: plugins.Catalogue) -> RunResult:
                 folder.write_frame("findings.parquet", findings_frame({k: v for k, (v, _) in findings.items()}))
             _write_stage(plan, findings, records, folder, cache, state)
             reports = {study.study_id: from_record(records[study.study_id]) for study in plan.studies}
-            scores = _score_stage(plan, {k: v for k, (v, _) in findings.items()}, reports, folder, state)
+            scores = score_stage(plan, {k: v for k, (v, _) in findings.items()}, reports, folder, state)
         except BaseException:
             folder.write_json("manifest.json", {**manifest, "status": "incomplete", "warnings": state.warnings})
             raise
@@ -202,17 +193,25 @@ def rescore(folder: Path, metrics: Sequence[Any] | None = None, **given: Any) ->
         if (file := folder / "findings.parquet").exists():
             missing = Failure("encoder", "no findings were made for this study")
             findings = {s.study_id: missing for s in again.studies} | findings_of(run_folder.read_frame(file.name))
-        state = State()
+        state = State(warnings=list(again.warnings))
         manifest["dataset"]["terms"] = again.terms
         manifest["attestations"] = _attestations(again, run_folder)
         run_folder.write_json("manifest.json", manifest)  # before anything is sent by them
-        scores = _score_stage(again, findings, reports, run_folder, state)
+        scores = score_stage(again, findings, reports, run_folder, state)
         summary |= {
             "terms": again.terms,
             "failures_count_as": config.failures,
+            "resamples": config.resamples,
             "scores": [score_record(each) for each in scores],
         }
         run_folder.write_json("scores.json", summary)
+        complete = not summary["failures"] and not (state.faults and metrics is not None)
+        manifest |= {
+            "status": "complete" if complete else "incomplete",
+            "warnings": state.warnings,
+            "faults": state.faults,
+        }
+        run_folder.write_json("manifest.json", manifest)
     return RunResult(folder, manifest, summary, tuple(scores))
 
 
@@ -265,79 +264,6 @@ def _write_stage(
         else:
             run_async(write(plan, findings, todo, cache, keep))
     state.seconds["write"] = time.monotonic() - started
-
-
-# --- score ------------------------------------------------------------------------------------------------------------
-
-
-def _score_stage(
-    plan: Plan,
-    findings: Mapping[str, Findings | Failure],
-    reports: Mapping[str, Report | Failure],
-    folder: RunFolder,
-    state: State,
-) -> list[Score]:
-    """Score every metric under every protocol. Scores of other metrics of the same reports stay."""
-    started = time.monotonic()
-    config = plan.config
-    terms = scoring.Terms(
-        dataset=f"{plan.parts['dataset'].name}/{plan.split or 'all'}/{plan.dataset_digest[:12]}",
-        failures=config.failures,
-        weights=scoring.resamples(plan.studies, config.resamples, config.seed),
-        position={study.study_id: at for at, study in enumerate(plan.studies)},
-    )
-    made_of = reports_digest(reports)
-    earlier = folder.read_json("scores.json") or {}
-    same = earlier.get("reports_digest") == made_of and earlier.get("failures_count_as") == config.failures
-    rows = _units(plan)
-    scores: list[Score] = []
-    total = len(plan.metrics) * len(plan.protocols)
-    with progress.stage("score", total, "metrics") as advance:
-        for each in plan.protocols:
-            cases = scoring.cases(plan.studies, findings, reports, each, config.failures)
-            for metric in plan.metrics:
-                governance.check_again(metric.public, metric.hosts, plan.hosts)
-                done = scoring.score(metric, each, cases, terms)
-                if config.metric is None and not done.scores[0].n and done.scores[0].n_failed == 0:
-                    advance(1)
-                    continue  # nothing asked for it, and the data don't allow it
-                scores += done.scores
-                if done.fault:
-                    # Warnings are printed, and logs are read by others: what was raised may quote a report.
-                    said = done.fault if plan.terms == "open" else done.fault.partition(":")[0]
-                    state.warnings.append(f"the metric {metric.spec} failed under {each.name}: {said}")
-                    state.faults.append(f"{metric.spec}@{each.name}: {done.fault}")
-                rows = rows.join(done.rows.add_prefix(f"{metric.spec}@{each.name}/"))
-                state.seconds[f"score {metric.spec}@{each.name}"] = done.seconds
-                advance(1)
-            scores += [scoring.unavailable(n, each, why, len(cases)) for n, why in plan.unavailable.items()]
-    if same:
-        new = {(score.metric, score.protocol, score.signature) for score in scores}
-        old = [score_of(entry) for entry in earlier["scores"]]
-        scores += [s for s in old if (s.metric, s.protocol, s.signature) not in new and s.value is not None]
-    if not scores:
-        state.warnings.append("nothing was scored: the dataset has neither labels nor reports that a metric could use")
-    if same and (folder.path / "rows.parquet").exists():
-        kept = folder.read_frame("rows.parquet").set_index(list(scoring.UNIT))
-        rows = rows.join(kept[kept.columns.difference(rows.columns, sort=False)], how="outer")
-        rows["patient_id"] = rows["patient_id"].fillna(kept["patient_id"])
-    folder.write_frame("rows.parquet", rows.reset_index())
-    state.seconds["score"] = time.monotonic() - started
-    return scores
-
-
-def _units(plan: Plan) -> pd.DataFrame:
-    """The patient of each study and, where a protocol counts images, of each image, indexed as metrics' rows are."""
-    units = [(study, "") for study in plan.studies]
-    if any(protocol.unit == "image" for protocol in plan.protocols):
-        units += [(study, image.image_id) for study in plan.studies for image in study.images]
-    index = pd.MultiIndex.from_tuples([(study.study_id, image_id) for study, image_id in units], names=scoring.UNIT)
-    return pd.DataFrame({"patient_id": [study.patient_id for study, _ in units]}, index=index)
-
-
-def reports_digest(reports: Mapping[str, Report | Failure]) -> str:
-    """A digest of all reports of a run: scores of other reports are not theirs."""
-    return digest(sorted((study_id, asdict(report)) for study_id, report in reports.items()))
 
 
 # --- what the folder says ---------------------------------------------------------------------------------------------

@@ -64,8 +64,8 @@ class Protocol:
             f"text:{'+'.join(self.steps)}@{cleaning.digest_of(self.steps)[:8]}",
         ]
         if self.max_length:
-            words = digest(sorted(self.vocabulary))[:8] if self.vocabulary else "none"
-            pieces.append(f"length:{self.max_length}|vocabulary:{words}")
+            words = f"@{digest(sorted(self.vocabulary))[:8]}" if self.vocabulary else ":none"
+            pieces.append(f"length:{self.max_length}|vocabulary{words}")
         return "|".join(piece for piece in pieces if piece)
 
     def fitted(
@@ -81,10 +81,16 @@ class Protocol:
             out = replace(out, unit="study")
             warnings.append(f"{self.name} counts images, and the data have none: each study counts once")
         if self.min_count and train:
-            out = replace(out, vocabulary=r2gen.vocabulary(out._training_texts(train()), self.min_count))
-        elif self.min_count:
+            try:
+                words = r2gen.vocabulary(out._training_texts(train()), self.min_count)
+            except UsageError as error:
+                raise UsageError(
+                    f"{self.name} counts the words of the split train, and it can't be read: {error}"
+                ) from None
+            out = replace(out, vocabulary=words if len(words) > 1 else None)  # <unk> itself is one
+        if self.min_count and out.vocabulary is None:
             warnings.append(
-                f"{self.name} writes <unk> for words that are rare in training, and there is no train split"
+                f"{self.name} writes <unk> for words that are rare in training, and no training text is there"
             )
         return out, warnings
 
@@ -131,7 +137,8 @@ class Protocol:
         return Step(name, len(studies), sum(map(images, studies)), len({study.patient_id for study in studies}))
 
     def _counted(self, study: Study) -> tuple[str, ...]:
-        return tuple(i.image_id for i in study.images if self.views == "all" or i.view in FRONTAL)
+        counted = (i.image_id for i in study.images if self.views == "all" or i.view in FRONTAL)
+        return tuple(dict.fromkeys(counted))
 
     def _sectioned(self, sections: Mapping[str, str]) -> str | None:
         found = [(name, text) for name in self.sections if (text := sections.get(name, "").strip())]

@@ -47,6 +47,7 @@ class Terms:
     failures: str  # "exclude" or "empty"
     weights: stats.Array | None  # how often each study is drawn, (resamples, studies); None: no intervals
     position: Mapping[str, int]  # of each study among the weights
+    open: bool  # whether what a metric says of its input may be published
 
 
 def choose(catalogue: Catalogue, metrics: Sequence[Any] | None) -> tuple[list[Part], dict[str, str]]:
@@ -101,7 +102,8 @@ def score(metric: Part, protocol: Protocol, all_cases: Sequence[Case], terms: Te
     rows, values, intervals, described = pd.DataFrame(), {}, {}, []
     reason = fault = None
     if not asked:
-        reason = f"no study has what this metric needs: {', '.join(needs)}"
+        reason = _lacking(needs, all_cases, protocol)
+        fault = reason if "reference" in reason else None
     elif not usable:
         wanted = " and ".join(need for need in needs if need in _MADE)
         reason = f"none of the {len(asked)} {UNITS[protocol.unit]} has a usable {wanted}"
@@ -115,7 +117,7 @@ def score(metric: Part, protocol: Protocol, all_cases: Sequence[Case], terms: Te
         except FAULTS as error:
             fault = f"{type(error).__name__}: {error}"
             reason = f"the metric failed ({type(error).__name__}; the warnings in manifest.json say more)"
-            if isinstance(error, UsageError):
+            if isinstance(error, UsageError) and terms.open:
                 reason = str(error)
             rows, values = pd.DataFrame(), {}
     directions = metric.obj.higher_is_better
@@ -147,10 +149,21 @@ def score(metric: Part, protocol: Protocol, all_cases: Sequence[Case], terms: Te
                 n_failed=len(asked) - given + emptied,
                 higher_is_better=directions.get(name, True),
                 signature=signature,
-                reason=None if defined else reason or "undefined on these studies (no positive or no negative case)",
+                reason=None if defined else reason or "undefined on these studies (for a label: no positive or no negative case)",
             )
         )
     return Scored(tuple(scores), rows, time.monotonic() - started, fault)
+
+
+def _lacking(needs: Sequence[str], all_cases: Sequence[Case], protocol: Protocol) -> str:
+    """Why a metric can be asked of no study."""
+    lacking = [need for need in needs if not any(_asked(case, need) for case in all_cases)] or list(needs)
+    reason = f"no study has {' and '.join(lacking)}"
+    if "reference" in lacking:
+        reason = f"no reference report has the section {' or '.join(protocol.sections)} that {protocol.name} compares"
+        if any("report" in case.study.sections for case in all_cases):
+            reason += ": they have no headings; write FINDINGS: before them, or take the protocol full-text"
+    return reason
 
 
 def unavailable(name: str, protocol: Protocol, reason: str, n: int) -> Score:

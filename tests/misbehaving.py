@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rrgbench import hookimpl, hookspecs
-from rrgbench.errors import LLMError
+from rrgbench.errors import LLMError, UsageError
 from rrgbench.interfaces import LLM
 from rrgbench.labels import CHEXPERT
 from rrgbench.types import Completion, Context, Failure, Finding, Findings, Message, Report, Status, Study
@@ -227,6 +227,8 @@ class RaisingMetric(Length):
             return rows.assign(n=[{"a", "set"} for _ in cases])
         if self._how == "twins":
             return rows.assign(m=1.0).set_axis(["n", "n"], axis=1)
+        if self._how == "refuses":
+            raise UsageError(f"no such text: {cases[0].candidate}")
         raise ValueError("a metric's own fault")
 
 

@@ -405,3 +405,40 @@ def test_ids_that_pandas_made_floats_are_the_same_ids() -> None:
     frame = pd.DataFrame({"study_id": [1.0, 2.0], "report": ["Effusion.", None]})
     result = harness.score(frame, {"1": "Effusion.", "2": "Clear."}, metrics=["length"], resamples=0)
     assert result.summary["failures"] == {"empty": 1}
+
+
+@pytest.mark.parametrize(("terms", "shown"), [("open", True), ("private", False)])
+def test_what_a_metric_says_of_its_texts_is_published_for_open_data_only(
+    run: Any, table: str, terms: str, shown: bool
+) -> None:
+    private = table.replace("terms=open", f"terms={terms}")
+    result = run(dataset=private, llm="template", metric=["raising:how=refuses"])
+    text = (result.folder / "scores.json").read_text()
+    assert ("no such text" in text) == shown
+    assert "no such text" in (result.folder / "manifest.json").read_text()
+
+
+def test_scoring_again_warns_as_the_run_did_and_says_when_it_failed(run: Any) -> None:
+    folder = run().folder
+    again = harness.rescore(folder, metrics=["length"], protocol=["r2gen"], resamples=20)
+    assert any("no training text" in warning for warning in again.manifest["warnings"])
+    assert again.summary["resamples"] == 20 and again.complete
+    assert not harness.rescore(folder, metrics=["raising"]).complete
+
+
+def test_a_folder_of_before_images_were_counted_is_scored_again(run: Any) -> None:
+    folder = run().folder
+    rows = pd.read_parquet(folder / "rows.parquet").drop(columns="image_id")
+    rows.to_parquet(folder / "rows.parquet", index=False)
+    harness.rescore(folder, metrics=["rulelabel"])
+    merged = pd.read_parquet(folder / "rows.parquet")
+    assert list(merged["study_id"]) == list(rows["study_id"]) and merged["length@full-text/n"].notna().all()
+
+
+def test_references_without_the_section_are_no_quiet_success(tmp_path: Path) -> None:
+    texts = {"s1": "The lungs are clear.", "s2": "Small effusion."}
+    result = harness.score(texts, texts, metrics=["rulelabel"], protocol=["findings", "full-text"])
+    reasons = {score.reason for score in result.scores if score.protocol == "findings"}
+    (reason,) = reasons
+    assert reason is not None and "no headings" in reason and "full-text" in reason
+    assert not result.complete

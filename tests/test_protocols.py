@@ -192,3 +192,14 @@ def test_reports_are_read_by_image_where_the_file_has_an_image_id(
     rows = pd.read_parquet(next((tmp_path / "runs").rglob("rows.parquet"))).set_index("image_id")
     values = rows.filter(like="@r2gen").iloc[:, 0]
     assert values["a"] == 1 and values["b"] < 0.5
+
+
+def test_a_training_split_without_reports_makes_no_vocabulary() -> None:
+    ready, warnings = protocol("r2gen").fitted([TWO], lambda: [replace(TWO, sections={})])
+    assert ready.vocabulary is None and "no training text" in warnings[0]
+    assert ready.reference(TWO) == "the lungs are clear ."
+
+
+def test_an_image_that_is_named_twice_counts_once() -> None:
+    twice = replace(TWO, images=(*TWO.images, *TWO.images))
+    assert protocol("r2gen").units(twice) == ("s1-0", "s1-1")

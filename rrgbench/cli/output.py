@@ -46,6 +46,7 @@ GRID = (
     "auroc_macro",
 )
 MOST = 5
+_LASTING = {"missing", "labels", "findings"}  # kinds of failure that the same files give again
 
 
 def table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> None:
@@ -148,7 +149,8 @@ def _row(score: Mapping[str, Any]) -> tuple[str, ...]:
     if score["value"] is None:
         return score["metric"], "n/a", str(score["n"]), score["protocol"], score["reason"]
     interval = "[{:.3f}, {:.3f}]".format(*score["ci"]) if score["ci"] else "none"
-    return score["metric"], f"{score['value']:.3f}", str(score["n"]), score["protocol"], interval
+    n = f"{score['n']} ({score['n_failed']} failed)" if score["n_failed"] else str(score["n"])
+    return score["metric"], f"{score['value']:.3f}", n, score["protocol"], interval
 
 
 def notes(runs: Sequence[RunResult]) -> None:
@@ -165,8 +167,8 @@ def _notes(run: RunResult) -> None:
         kinds = ", ".join(f"{count} {kind}" for kind, count in summary["failures"].items())
         total = sum(summary["failures"].values())
         where = f" See {run.folder / 'reports.jsonl'}." if run.folder else ""
+        again = "" if summary["failures"].keys() <= _LASTING else " The same command tries them again."
         typer.echo(
-            f"{summary['system']}: {total} of {summary['n']} reports could not be made ({kinds});"
-            f" the same command tries them again.{where}",
+            f"{summary['system']}: {total} of {summary['n']} reports could not be made ({kinds}).{again}{where}",
             err=True,
         )

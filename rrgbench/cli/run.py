@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 Specs = Annotated[list[str] | None, typer.Option(metavar="SPEC")]
 Json = Annotated[bool, typer.Option("--json", help="Print scores.json on stdout, and nothing else.")]
-Protocols = Annotated[list[str] | None, typer.Option(metavar="NAME", help="full-text, findings or impression.")]
+Protocols = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="full-text, findings, r2gen, rexrank …: see `rrgbench data info`."),
+]
 Metrics = Annotated[list[str] | None, typer.Option(metavar="SPEC", help="Default: all that data and machine allow.")]
 Split = Annotated[str | None, typer.Option(help="Default: test, or everything where there are no splits.")]
 Failures = Annotated[

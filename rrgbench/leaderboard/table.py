@@ -142,7 +142,7 @@ def _chain(row: Entry, full: bool) -> str:
     source = row.specs if full else row.parts
     stages = [stage for kind in ("encoder", "renderer", "prompt", "llm") if (stage := source.get(kind))]
     chain = " → ".join(stages) or source.get("system") or row.system
-    return f"{chain} · run {row.run_id[:8]}" if full else chain
+    return f"{chain} · run {row.run_id[:12]}" if full else chain
 
 
 def _about(row: Entry) -> str:

@@ -54,7 +54,11 @@ class ReportsFile:
             return []
         what = "images" if self._by_image else "studies"
         shown = ", ".join(others[:3]) + (", …" if len(others) > 3 else "")
-        return [f"{self._source}: {len(others)} reports are of {what} that are not evaluated and are left out: {shown}"]
+        said = f"{self._source}: {len(others)} reports are of {what} that are not evaluated and are left out: {shown}"
+        if len(others) == len(self._texts):
+            by = "image_id, so its reports are looked up by image" if self._by_image else "study_id"
+            said += f" (none matches: the file goes by {by}; an evaluated id reads {min(ids, default='…')!r})"
+        return [said]
 
     def generate(self, contexts: Sequence[Context]) -> Iterator[Report | Failure]:
         """The report of each study; a failure where the file has none, or an empty one."""
