@@ -108,7 +108,7 @@ def rrgbench_register_metrics(register: Register) -> None:
         summary="RadCliQ-v1, lower is better, and 1 over its mean (radcliq_v1_inverse)",
     )
     register("temporal_f1", "rrgbench.metrics.temporal:TemporalF1", summary="words of change, as Libra scores them")
-    register("wording", "rrgbench.metrics.wording:Wording", summary="exact matches, length, variety of words and reports")
+    register("wording", "rrgbench.metrics.wording:Wording", summary="exact matches, length, variety of reports")
     register(
         "icon",
         "rrgbench.metrics.consistency:Consistency",

@@ -149,7 +149,9 @@ def score(metric: Part, protocol: Protocol, all_cases: Sequence[Case], terms: Te
                 n_failed=len(asked) - given + emptied,
                 higher_is_better=directions.get(name, True),
                 signature=signature,
-                reason=None if defined else reason or "undefined on these studies (for a label: no positive or no negative case)",
+                reason=None
+                if defined
+                else reason or "undefined on these studies (a label: no positive or no negative)",
             )
         )
     return Scored(tuple(scores), rows, time.monotonic() - started, fault)
