@@ -25,6 +25,7 @@ _MADE = ("report", "findings")
 _NEEDS = (*_MADE, "reference", "labels")
 
 UNIT = ("study_id", "image_id")  # the index of kept rows; image_id is blank where the unit is the study
+UNDEFINED = "undefined on these studies (of a label: no positive or no negative case)"
 UNITS = {"study": "studies", "image": "images"}
 MANY = 10  # a metric with more scores than this says once, under its own name, that it could not be computed
 

@@ -9,14 +9,17 @@ import json
 import math
 import warnings
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
 from rrgbench.errors import UsageError, did_you_mean
-from rrgbench.types import Status
+from rrgbench.types import Case, Status
+
+T = TypeVar("T")
 
 # 1/0/-1/blank is how CheXpert's and MIMIC-CXR's files write a label.
 LABEL_CELLS = {
@@ -51,6 +54,63 @@ def read_table(path: Path) -> pd.DataFrame:
     if frame.empty:
         raise UsageError(f"{path}: the table has no rows.")
     return frame
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """A .json file, or .json.gz, that maps study_id to something. Raises UsageError, also for a key given twice."""
+    data = _bytes(path)
+    try:
+        table = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_once)
+    except UnicodeDecodeError:
+        raise UsageError(f"{path}: not UTF-8 at byte {_first_bad_byte(data)}; save the file as UTF-8.") from None
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path}: not sound JSON: {error}.") from None
+    if not isinstance(table, dict) or not table:
+        raise UsageError(f'{path}: must be one JSON object keyed by study_id, as in {{"s1": …, "s2": …}}.')
+    return table
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose keys stand once: JSON allows more and keeps the last, which would drop a study in silence."""
+    out = dict(pairs)
+    if len(out) != len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} stands twice")
+    return out
+
+
+def said_of(
+    table: Mapping[str, T], source: str, cases: Sequence[Case], texts: Sequence[str | None], blank: T
+) -> list[T | None]:
+    """What a mapping by study_id says of each case's text, in order.
+
+    Where it says nothing: ``blank`` for an empty text, else None, and a warning names the studies. A protocol that
+    counts images may have several texts of a study: they are looked up by image_id, and one that is only there by
+    study_id raises UsageError, because it can't be told which of them is meant.
+    """
+    out: list[T | None] = []
+    lacking: list[str] = []
+    text_of: dict[str, str | None] = {}
+    for case, text in zip(cases, texts, strict=True):
+        study_id = case.study.study_id
+        if case.image_id is not None and case.image_id in table:
+            out.append(table[case.image_id])
+        elif study_id in table:
+            if text_of.setdefault(study_id, text) != text:
+                raise UsageError(
+                    f"{source}: the study {study_id} has several texts here (the protocol counts images), and the file"
+                    " doesn't say which one it is of; key it by image_id."
+                )
+            out.append(table[study_id])
+        elif text is not None and not text.strip():
+            out.append(blank)
+        else:
+            out.append(None)
+            lacking.append(study_id)
+    if lacking:
+        named = ", ".join(lacking[:5]) + (" …" if len(lacking) > 5 else "")
+        warnings.warn(f"{source} has no entry for {len(lacking)} texts, of: {named}.", stacklevel=2)
+    return out
 
 
 def _bytes(path: Path) -> bytes:

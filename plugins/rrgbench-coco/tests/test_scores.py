@@ -21,10 +21,11 @@ from pycocoevalcap.rouge.rouge import my_lcs
 from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 from rrgbench_coco.bleu import Bleu
 from rrgbench_coco.cider import Cider
-from rrgbench_coco.rouge_l import RougeL, lcs_length
+from rrgbench_coco.rouge_l import RougeL
 
 from rrgbench.errors import UsageError
 from rrgbench.interfaces import Metric
+from rrgbench.text.subsequence import lcs_length
 from rrgbench.types import Case
 
 CasesOf = Callable[[list[tuple[str, str]]], list[Case]]
@@ -64,6 +65,37 @@ def test_equal_to_pycocoevalcap_from_the_reports_on(pairs: list[tuple[str, str]]
     words = PTBTokenizer().tokenize(texts)
     corpus, _ = upstream([(words[2 * n][0], words[2 * n + 1][0]) for n in range(len(pairs))])
     assert ours(cases_of(pairs)) == pytest.approx(corpus, abs=1e-9)
+
+
+KINDS = [
+    ("1. Heart size normal. 2. LUNGS CLEAR...", "Heart size is normal; lungs are CLEAR."),
+    ("No pneumothorax (s/p chest-tube removal), r/o PE?!", "No PTX. S/p removal of the chest tube."),
+    ("Effusion: 1.5 cm, 50% [new] {old} $5 #3 & <5 mm", "Effusion (1.5 cm) - 50 % of the hemithorax < 5 mm"),
+    ("\"No acute process\" 'nothing' ``quoted''", "\u201cNo acute process\u201d isn't the patient's"),
+    ("tabs\tbetween\tthe words", "tabs between the words"),
+    ("coração aumentado, sem derrame", "Coração normal; sem derrame pleural."),
+    ("肺野清晰。心影不大", "肺野 清晰 。"),
+    ("\U0001f600 lungs e\u0301 \u202e \u200b clear\u00a0", "lungs é clear"),
+    ("كلا الرئتين", "الرئتين"),
+    ("||| a ||| b", "a b"),
+    ("&amp; &lt;b&gt; http://x.org/a?b=c a@b.org", "& <b> x.org"),
+    ("clear", "clear"),
+    ("?", "clear"),
+    ("the heart is normal " * 300, "the heart is enlarged " * 200),
+]
+
+
+@pytest.mark.usefixtures("java")
+def test_equal_to_pycocoevalcap_on_texts_of_every_kind(cases_of: CasesOf) -> None:
+    texts = [text for pair in KINDS for text in pair]
+    words = PTBTokenizer().tokenize({n: [{"caption": text}] for n, text in enumerate(texts)})
+    words = [(words[n][0], words[n + 1][0]) for n in range(0, len(texts), 2)]
+    corpus, reports = upstream(words)
+    cases = cases_of(KINDS)
+    assert ours(cases) == pytest.approx(corpus, abs=1e-9)
+    for cls in (RougeL, Cider):
+        assert list(cls().rows(cases)[NAMES[cls]]) == pytest.approx(reports[NAMES[cls]], abs=1e-9)
+    assert all(0 < value < 10 for value in corpus.values())
 
 
 @settings(deadline=None)

@@ -44,18 +44,15 @@ class Bleu:
 
     def rows(self, cases: Sequence[Case]) -> pd.DataFrame:
         """Matched and proposed n-grams of each order, and the words of the candidate and of the reference."""
-        counts = []
-        for candidate, reference in zip(*text.pairs(cases, self.tokenizer), strict=True):
-            count = cook_test(candidate, cook_refs([reference]), eff="closest")
-            counts.append([*count["correct"], *count["guess"], count["testlen"], count["reflen"]])
-        return frame(cases, counts, _COLUMNS)
+        return frame(cases, map(_counts, text.pairs(cases, self.tokenizer)), _COLUMNS)
 
     def reduce(
         self, rows: pd.DataFrame, weights: npt.NDArray[np.float64] | None = None
     ) -> Mapping[str, float] | Mapping[str, npt.NDArray[np.float64]]:
         """BLEU of the summed counts, by ``BleuScorer.compute_score``. NaN where no row was drawn."""
-        drawn = unit_weights(weights, len(rows))
-        total = dict(zip(_COLUMNS, (drawn @ rows[_COLUMNS].to_numpy(float)).T, strict=True))
+        known = rows[_COLUMNS].notna().all(axis=1).to_numpy()
+        drawn = unit_weights(weights, len(rows))[:, known]
+        total = dict(zip(_COLUMNS, (drawn @ rows.loc[known, _COLUMNS].to_numpy(float)).T, strict=True))
         ratio = (total["bleu_testlen"] + _TINY) / (total["bleu_reflen"] + _SMALL)
         penalty = np.where(drawn.sum(axis=1) > 0, np.exp(np.minimum(1 - 1 / ratio, 0)), np.nan)
         scores = {}
@@ -64,3 +61,11 @@ class Bleu:
             product = product * (total[f"bleu_correct_{n}"] + _TINY) / (total[f"bleu_guess_{n}"] + _SMALL)
             scores[f"bleu_{n}"] = product ** (1 / n) * penalty
         return unwrap(scores, weights)
+
+
+def _counts(pair: text.Pair) -> list[float]:
+    """The columns of one report; NaN where it has no words."""
+    if pair is None:
+        return [np.nan] * len(_COLUMNS)
+    count = cook_test(pair[0], cook_refs([pair[1]]), eff="closest")
+    return [*count["correct"], *count["guess"], count["testlen"], count["reflen"]]

@@ -41,10 +41,14 @@ class Cider:
     def rows(self, cases: Sequence[Case]) -> pd.DataFrame:
         """The score of each report, given the document frequencies of all of the references."""
         scorer = CiderScorer(n=4, sigma=6.0)
-        for candidate, reference in zip(*text.pairs(cases, self.tokenizer), strict=True):
+        pairs = text.pairs(cases, self.tokenizer)
+        scored = [place for place, pair in enumerate(pairs) if pair is not None]
+        for candidate, reference in filter(None, pairs):
             scorer += (candidate, [reference])
         scorer.compute_doc_freq()
-        return frame(cases, scorer.compute_cider() if cases else [], ["cider"])
+        scores = np.full((len(cases), 1), np.nan)
+        scores[scored, 0] = scorer.compute_cider() if scored else []
+        return frame(cases, scores, ["cider"])
 
     def reduce(
         self, rows: pd.DataFrame, weights: npt.NDArray[np.float64] | None = None

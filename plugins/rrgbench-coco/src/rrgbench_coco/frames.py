@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +12,12 @@ from rrgbench.types import Case
 
 
 def frame(
-    cases: Sequence[Case], values: Sequence[Sequence[float]] | npt.NDArray[np.float64], columns: list[str]
+    cases: Sequence[Case], values: Iterable[Sequence[float]] | npt.NDArray[np.float64], columns: list[str]
 ) -> pd.DataFrame:
     """Rows of numbers, one a case, indexed by study_id."""
     index = pd.Index([case.study.study_id for case in cases], name="study_id")
-    return pd.DataFrame(np.asarray(values, float).reshape(len(cases), len(columns)), index=index, columns=columns)
+    numbers = values if isinstance(values, np.ndarray) else np.asarray(list(values), float)
+    return pd.DataFrame(numbers.reshape(len(cases), len(columns)), index=index, columns=columns)
 
 
 def unwrap(

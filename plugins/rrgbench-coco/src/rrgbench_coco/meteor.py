@@ -75,18 +75,19 @@ class Meteor:
 
     def rows(self, cases: Sequence[Case]) -> pd.DataFrame:
         """METEOR's 23 statistics of each report; NaN where it gave none."""
-        both = zip(*text.pairs(cases, self.tokenizer), strict=True)
-        asked = [f"SCORE ||| {_one_field(reference)} ||| {_one_field(candidate)}" for candidate, reference in both]
-        statistics = np.full((len(asked), len(_COLUMNS)), np.nan)
+        pairs = text.pairs(cases, self.tokenizer)
+        places = [place for place, pair in enumerate(pairs) if pair is not None]
+        asked = [f"SCORE ||| {_one_field(pair[1])} ||| {_one_field(pair[0])}" for pair in filter(None, pairs)]
+        statistics = np.full((len(cases), len(_COLUMNS)), np.nan)
         failures: list[str] = []
         at = 0
         while at < len(asked):
             answers, why = ask(asked[at:])
             for answer in answers:
-                statistics[at] = [float(number) for number in answer.split()]
+                statistics[places[at]] = [float(number) for number in answer.split()]
                 at += 1
             if at < len(asked):
-                failures.append(f"{cases[at].study.study_id} ({len(asked[at])} characters: {why})")
+                failures.append(f"{cases[places[at]].study.study_id} ({len(asked[at])} characters: {why})")
                 if len(failures) > _MOST_FAILURES:
                     raise RunError(f"METEOR failed on too many reports: {', '.join(failures)}.")
                 at += 1

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from rrgbench.stats import mean, unit_weights
+from rrgbench.text.subsequence import lcs_length
 from rrgbench.types import Case
 from rrgbench_coco import text
 from rrgbench_coco.frames import frame, unwrap
@@ -39,8 +40,8 @@ class RougeL:
 
     def rows(self, cases: Sequence[Case]) -> pd.DataFrame:
         """The score of each report."""
-        both = zip(*text.pairs(cases, self.tokenizer), strict=True)
-        return frame(cases, [[rouge_l(candidate, reference)] for candidate, reference in both], ["rouge_l"])
+        pairs = text.pairs(cases, self.tokenizer)
+        return frame(cases, [[np.nan if pair is None else rouge_l(*pair)] for pair in pairs], ["rouge_l"])
 
     def reduce(
         self, rows: pd.DataFrame, weights: npt.NDArray[np.float64] | None = None
@@ -59,19 +60,3 @@ def rouge_l(candidate: str, reference: str) -> float:
         return 0.0
     precision, recall = common / len(proposed), common / len(wanted)
     return (1 + _BETA**2) * precision * recall / (recall + _BETA**2 * precision)
-
-
-def lcs_length(a: Sequence[str], b: Sequence[str]) -> int:
-    """Length of the longest common subsequence, bit-parallel (Hyyrö, AWOCA 2004).
-
-    A row of the usual table is one integer whose zero bits are the places where the length grows.
-    """
-    places: dict[str, int] = {}
-    for at, word in enumerate(a):
-        places[word] = places.get(word, 0) | 1 << at
-    full = (1 << len(a)) - 1
-    row = full
-    for word in b:
-        hits = row & places.get(word, 0)
-        row = ((row + hits) | (row - hits)) & full
-    return len(a) - row.bit_count()
