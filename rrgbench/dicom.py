@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from rrgbench.errors import ImageError
-from rrgbench.images import MAX_PIXELS
 from rrgbench.normalisation import stretched
+
+MAX_PIXELS = 100_000_000  # three times the largest detector; what is larger is a decompression bomb
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset

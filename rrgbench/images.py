@@ -17,13 +17,13 @@ import numpy.typing as npt
 import PIL.Image
 import PIL.ImageOps
 
+from rrgbench import dicom
 from rrgbench.cache import file_digest
 from rrgbench.errors import ImageError
 from rrgbench.roots import locate
 from rrgbench.types import Image
 
 DICOM_SUFFIXES = (".dcm", ".dicom")
-MAX_PIXELS = 100_000_000  # three times the largest detector; what is larger is a decompression bomb
 
 
 def from_file(folder: Path, name: str, view: str | None, source: str) -> Image:
@@ -54,15 +54,13 @@ def _digest(file: Path, size: int, mtime_ns: int) -> str:
 def _read(folder: Path, name: str, source: str) -> npt.NDArray[np.float32]:
     file = locate(folder, name, source, "image", ImageError)
     if file.suffix.lower() in DICOM_SUFFIXES:
-        from rrgbench import dicom
-
         return dicom.read(file, source)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, of odd EXIF entries and of many pixels, which are counted here
             with PIL.Image.open(file, formats=("PNG", "JPEG")) as image:
                 width, height = image.size
-                if width * height > MAX_PIXELS:
+                if width * height > dicom.MAX_PIXELS:
                     raise ImageError(f"{source}: the image {name!r} has {width} x {height} pixels: too many.")
                 return _grey(PIL.ImageOps.exif_transpose(image))
     except ImageError:

@@ -22,8 +22,9 @@ from pydicom.uid import (
 )
 
 from rrgbench import dicom
+from rrgbench.dicom import MAX_PIXELS
 from rrgbench.errors import ImageError
-from rrgbench.images import MAX_PIXELS, from_file
+from rrgbench.images import from_file
 
 STORED = np.array([[0, 100, 200], [300, 400, 400]], np.uint16)
 SHOWN = [[0, 0.25, 0.5], [0.75, 1, 1]]
