@@ -108,6 +108,11 @@ def rrgbench_register_metrics(register: Register) -> None:
         summary="RadCliQ-v1, lower is better, and 1 over its mean (radcliq_v1_inverse)",
     )
     register("temporal_f1", "rrgbench.metrics.temporal:TemporalF1", summary="words of change, as Libra scores them")
+    register(
+        "temporal_f1_radeval",
+        "rrgbench.metrics.temporal:TemporalF1RadEval",
+        summary="the same with stanza's entities from files, as RadEval scores them",
+    )
     register("wording", "rrgbench.metrics.wording:Wording", summary="exact matches, length, variety of reports")
     register(
         "icon",

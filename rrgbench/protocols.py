@@ -165,6 +165,13 @@ PROTOCOLS = {
         Protocol("findings", "the findings section alone", ("findings",)),
         Protocol("impression", "the impression section alone", ("impression",)),
         Protocol(
+            "structured",
+            "findings with their line breaks, for metrics that read headings",
+            ("findings",),
+            whole=True,
+            steps=(),
+        ),
+        Protocol(
             "r2gen",
             "R2Gen's tables on MIMIC-CXR: cleaned findings, <unk> and truncation in the references too, a row an image",
             ("findings",),

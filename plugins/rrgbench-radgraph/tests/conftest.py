@@ -27,7 +27,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _bert(folder: Path) -> Path:
-    from rrgbench_radgraph import tokenizer_methods, torchvision_ops
+    from rrgbench_radgraph import tokenizer_methods
+
+    from rrgbench import torchvision_ops
 
     torchvision_ops.declare_missing()
     tokenizer_methods.put_back()

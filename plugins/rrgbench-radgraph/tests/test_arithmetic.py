@@ -89,7 +89,7 @@ def test_scores_lie_between_0_and_1_and_don_t_depend_on_which_side_is_which(a: A
 @pytest.fixture(scope="module")
 def package() -> Any:
     pytest.importorskip("torch", reason="needs torch")
-    from rrgbench_radgraph import torchvision_ops
+    from rrgbench import torchvision_ops
 
     torchvision_ops.declare_missing()
     return pytest.importorskip("radgraph.rewards", reason="needs radgraph")

@@ -6,7 +6,8 @@ import sys
 import pytest
 import rrgbench_timm
 import torch
-from rrgbench_timm import torchvision_ops
+
+from rrgbench import torchvision_ops
 
 
 def run(code: str) -> str:

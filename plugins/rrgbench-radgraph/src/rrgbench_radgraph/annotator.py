@@ -84,7 +84,8 @@ class Annotator:
         """The package's model."""
         try:
             with _quietly():
-                from rrgbench_radgraph import tokenizer_methods, torchvision_ops
+                from rrgbench import torchvision_ops
+                from rrgbench_radgraph import tokenizer_methods
 
                 torchvision_ops.declare_missing()
                 tokenizer_methods.put_back()

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
+from rrgbench import torchvision_ops
 from rrgbench.errors import UsageError, did_you_mean
-from rrgbench_timm import torchvision_ops
 
 torchvision_ops.declare_missing()
 
