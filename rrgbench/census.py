@@ -75,7 +75,7 @@ class Census:
         self._most, self._chance = images, random.Random(seed)
         self.total = Counts(None, _official(dataset, None))
         self.counts: list[Counts] = []
-        self.faults: list[Problem] = []
+        self.faults: dict[str, list[tuple[str, int]]] = {}  # where reading stopped, after how many studies, by fault
         self.missing: dict[str, str] = {}  # why, by image
         self.unreadable: dict[str, str] = {}
         self.drawn: list[Image] = []
@@ -86,7 +86,8 @@ class Census:
         self._bad_studies: dict[str, str] = {}
         self._texts: Counter[bytes] = Counter()
         self._image_ids: set[str] = set()
-        self._repeated_images: dict[str, None] = {}
+        self._repeated_images: dict[str, None] = {}  # in several studies
+        self._doubled: dict[str, str] = {}  # in one study, which it gives
 
     def count_studies(self) -> None:
         """Split by split, as a run reads them, and then whatever is in no split."""
@@ -101,7 +102,7 @@ class Census:
                     try:
                         self._look_at(study, counts)
                     except FAULTS as error:
-                        self._bad_studies[study.study_id] = _plain(error)
+                        self._bad_studies[study.study_id] = plain(error)
                 seen.add(study.study_id)
                 if time.monotonic() - said >= progress.EVERY:
                     said = time.monotonic()
@@ -120,12 +121,7 @@ class Census:
                 number += 1
         except FAULTS as error:
             what = f"the split {split!r}" if split else "all studies"
-            self.faults.append(
-                Problem(
-                    f"Reading {what} stopped after {number:,} studies: {_plain(error)}",
-                    "Mend what it names; what comes after it was not looked at.",
-                )
-            )
+            self.faults.setdefault(plain(error), []).append((what, number))
 
     def _look_at(self, study: Study, counts: Counts) -> None:
         new = study.study_id not in self._split_of
@@ -143,11 +139,15 @@ class Census:
             return
         if text := "\n".join(" ".join(told.get(name, "").split()) for name in TARGETS).strip():
             self._texts[hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=16).digest()] += 1
+        mine: set[str] = set()
         for image in study.images:
-            if image.image_id in self._image_ids:
+            if image.image_id in mine:
+                self._doubled[image.image_id] = study.study_id
+            elif image.image_id in self._image_ids:
                 self._repeated_images[image.image_id] = None
-            self._image_ids.add(image.image_id)
+            mine.add(image.image_id)
             self._draw(image)
+        self._image_ids |= mine
 
     def _draw(self, image: Image) -> None:
         """Keep an image or not, so that in the end each had the same chance (Vitter 1985, algorithm R)."""
@@ -172,7 +172,7 @@ class Census:
 
     def problems(self) -> list[Problem]:
         """What is wrong."""
-        out = list(self.faults)
+        out = [_stopped(fault, places) for fault, places in self.faults.items()]
         if not self.total.studies and not self.faults:
             out.append(Problem("There is no study at all.", "Look at the path and the options in the spec."))
         for counts in (*self.counts, self.total):
@@ -187,6 +187,7 @@ class Census:
                 "Study ids that come twice in a split",
                 "Give each study an id of its own; a run refuses these.",
             ),
+            (self._doubled, "Image ids that come twice in a study", "Name each image of a study once."),
             (self._crossing, "Studies in two splits", apart),
             (self._shared(), "Patients in two splits", apart),
             (self._bad_studies, "Studies that can't be read", "Mend or replace what is named."),
@@ -208,9 +209,8 @@ class Census:
                 f" {max(same):,} of them with the commonest one."
             )
         if self._repeated_images:
-            out.append(
-                f"Image ids that come twice: {len(self._repeated_images):,}, such as {_some(self._repeated_images)}"
-            )
+            some = _some(self._repeated_images)
+            out.append(f"Image ids that come in several studies: {len(self._repeated_images):,}, such as {some}")
         if self.drawn and not self.missing and not self.unreadable and len(self.drawn) < self._offered:
             # With none in n drawn, the share p below which 95 % of samples have one: (1 - p)^n = 0.05.
             most = 1 - 0.05 ** (1 / len(self.drawn))
@@ -235,7 +235,7 @@ def _fault(image: Image) -> tuple[bool, str | None]:
         pixels = image.read()
         low, high = float(pixels.min()), float(pixels.max())
     except FAULTS as error:
-        return not _there(image), _plain(error)
+        return not _there(image), plain(error)
     if pixels.ndim != 2:
         return False, f"its shape is {pixels.shape}, not (height, width)"
     if not 0 <= low <= high <= 1:
@@ -266,6 +266,12 @@ def _difference(where: str, found: Mapping[str, tuple[int, int]]) -> Problem:
     return Problem(f"{where}: {numbers}", "Is it another release, or are there files that don't belong to it?")
 
 
+def _stopped(fault: str, places: list[tuple[str, int]]) -> Problem:
+    """A fault once, however often reading came upon it."""
+    where = ", ".join(f"{what} stopped after {number:,} studies" for what, number in places)
+    return Problem(f"Reading {where}: {fault}", "Mend what it names; what comes after it was not looked at.")
+
+
 def _some(found: Mapping[str, str | None]) -> str:
     """The first three, and what is known of the first."""
     names = list(found)
@@ -273,7 +279,7 @@ def _some(found: Mapping[str, str | None]) -> str:
     return f"{some} ({found[names[0]]})" if found[names[0]] else some
 
 
-def _plain(error: BaseException) -> str:
+def plain(error: BaseException) -> str:
     """An error in one line; one of rrgbench's own needs no name."""
     text = " ".join(str(error).split())
     return text if isinstance(error, RRGBenchError) and text else f"{type(error).__name__}: {text}"

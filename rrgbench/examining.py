@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rrgbench import parts, planning, plugins, protocols
-from rrgbench.census import Census, Counts, Problem
+from rrgbench import interfaces, parts, planning, plugins, protocols
+from rrgbench.census import Census, Counts, Problem, plain
 from rrgbench.errors import FAULTS, RRGBenchError, RunError, UsageError
 from rrgbench.parts import Part
-from rrgbench.protocols import Step
+from rrgbench.protocols import Protocol, Step
 from rrgbench.specs import Spec
+from rrgbench.text.r2gen import UNKNOWN
 from rrgbench.types import Status, Study
 
 SAMPLE = 200  # images read where it is not said how many
@@ -47,6 +48,8 @@ class Prepared:
     sections: tuple[str, ...]
     views: str
     steps: tuple[str, ...]
+    limits: tuple[str, ...]
+    warnings: tuple[str, ...]  # where the data lack what it asks for
     filters: tuple[Step, ...]
 
 
@@ -70,7 +73,7 @@ def check(dataset: str | Part, images: int | None = SAMPLE, seed: int = 0) -> Ch
     """Whether a dataset, given as a spec or as a part that is built, is complete and can be read.
 
     ``images`` is how many are read, drawn by chance from ``seed``; None reads all. Raises UsageError for a spec that
-    names no dataset, or an option that it doesn't have; whatever else is wrong is a problem in the result.
+    names no dataset, or an option or a value that it can't have; whatever else is wrong is a problem in the result.
     """
     if isinstance(dataset, Part):
         part = dataset
@@ -78,7 +81,11 @@ def check(dataset: str | Part, images: int | None = SAMPLE, seed: int = 0) -> Ch
         spec = Spec.of(dataset)
         entry = plugins.catalogue().entry("dataset", spec.name)
         declared = parts.options(parts.load_class(entry), entry)
-        parts.check_known(f"dataset {spec.name!r}", {**entry.defaults, **spec.options}, declared)
+        what = f"dataset {spec.name!r}"
+        parts.check_known(what, {**entry.defaults, **spec.options}, declared)
+        for option in declared:
+            if option.name in spec.options and not _takes_part(option):
+                parts.coerce(what, option, spec.options[option.name], spec.raw.get(option.name))
         try:
             part = parts.build(plugins.catalogue(), "dataset", spec)
         except UsageError as error:
@@ -88,7 +95,7 @@ def check(dataset: str | Part, images: int | None = SAMPLE, seed: int = 0) -> Ch
     census.read_images()
     return Checked(
         part.spec,
-        (*_own_problems(part.obj), *census.problems()),
+        (*_own_problems(part.obj, census.faults), *census.problems()),
         tuple(census.notes()),
         tuple(census.counts),
         census.total,
@@ -107,7 +114,7 @@ def info(dataset: str | Part, split: str | None = None, names: Sequence[str] = (
     named = [protocols.protocol(name) for name in names] or list(protocols.PROTOCOLS.values())
     part = dataset if isinstance(dataset, Part) else parts.build(plugins.catalogue(), "dataset", dataset)
     split, studies = planning.select(part, split, None)
-    chosen = [each.fitted(studies, None)[0] for each in named]
+    chosen = [each.fitted(studies, None) for each in named]
     in_use = next((_source(study) for study in studies if study.labels), None)
     return Info(
         part.spec,
@@ -129,9 +136,11 @@ def info(dataset: str | Part, split: str | None = None, names: Sequence[str] = (
                 p.sections,
                 p.views,
                 p.steps,
+                _limits(p),
+                tuple(warning for warning in warnings if UNKNOWN not in warning),  # no vocabulary is counted here
                 tuple(p.filters(studies)),
             )
-            for p in chosen
+            for p, warnings in chosen
         ),
     )
 
@@ -139,6 +148,7 @@ def info(dataset: str | Part, split: str | None = None, names: Sequence[str] = (
 def make(name: str, folder: Path, studies: int, seed: int = 0) -> list[str]:
     """Write a synthetic tree in the layout of a dataset; returns the specs that it can be used with.
 
+    The options that the dataset's own ``make`` returns, if any, are in them, beside its root or path.
     Raises UsageError for a dataset that can't, and for a folder with something in it.
     """
     catalogue = plugins.catalogue()
@@ -153,7 +163,7 @@ def make(name: str, folder: Path, studies: int, seed: int = 0) -> list[str]:
         raise UsageError(f"{folder}: there is something already; a synthetic tree is written to an empty folder.")
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        cls.make(folder, studies, seed)
+        more = cls.make(folder, studies, seed)
     except RRGBenchError:
         raise
     except FAULTS as error:
@@ -161,7 +171,7 @@ def make(name: str, folder: Path, studies: int, seed: int = 0) -> list[str]:
     option = next((o.name for o in parts.options(cls) if o.required), "root")
     files = sorted(file for pattern in ("*.*", "*/*.*") for file in folder.glob(pattern) if file.is_file())
     for places in ([folder], files):  # most datasets are opened by their folder, the others by a file
-        specs = [str(Spec(name, {option: str(place)})) for place in places]
+        specs = [str(Spec(name, {option: str(place), **(more or {})})) for place in places]
         if found := [spec for spec in specs if _opens(spec)]:
             return found
     raise RunError(f"{folder}: what {name!r} wrote there can't be opened as {specs[0]!r}.")
@@ -175,12 +185,30 @@ def _opens(spec: str) -> bool:
     return True
 
 
-def _own_problems(dataset: Any) -> list[Problem]:
-    """What the dataset itself finds."""
+def _takes_part(option: parts.Option) -> bool:
+    """Whether an option's value is a spec of another part, which can be checked only by building it."""
+    return interfaces.__name__ in str(option.annotation)
+
+
+def _limits(protocol: Protocol) -> tuple[str, ...]:
+    """What a protocol cuts and leaves out of both texts, in words."""
+    out = []
+    if protocol.max_length:
+        out.append(f"at most {protocol.max_length - 1} words")  # of the ids the first is a mark that is dropped
+    if protocol.min_count:
+        out.append(f"{UNKNOWN} for words seen fewer than {protocol.min_count} times in training")
+    return tuple(out)
+
+
+def _own_problems(dataset: Any, known: Collection[str]) -> list[Problem]:
+    """What the dataset itself finds, but for a fault that is known already."""
     try:
         return [Problem(sentence) for sentence in dataset.problems()] if hasattr(dataset, "problems") else []
     except FAULTS as error:
-        return [Problem(f"The dataset's own check failed: {type(error).__name__}: {' '.join(str(error).split())}")]
+        fault = plain(error)
+        if fault in known:
+            return []
+        return [Problem(fault if isinstance(error, RRGBenchError) else f"The dataset's own check failed: {fault}")]
 
 
 def _size(name: str, studies: Iterable[Study]) -> Step:

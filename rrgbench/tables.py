@@ -9,13 +9,14 @@ import json
 import math
 import warnings
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
+from rrgbench import quoting
 from rrgbench.errors import UsageError, did_you_mean
 from rrgbench.types import Case, Status
 
@@ -60,7 +61,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
     """A .json file, or .json.gz, that maps study_id to something. Raises UsageError, also for a key given twice."""
     data = _bytes(path)
     try:
-        table = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_once)
+        table = json.loads(data.decode("utf-8-sig"), object_pairs_hook=once)
     except UnicodeDecodeError:
         raise UsageError(f"{path}: not UTF-8 at byte {_first_bad_byte(data)}; save the file as UTF-8.") from None
     except (ValueError, RecursionError) as error:
@@ -70,13 +71,24 @@ def read_mapping(path: Path) -> dict[str, Any]:
     return table
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object whose keys stand once: JSON allows more and keeps the last, which would drop a study in silence."""
-    out = dict(pairs)
-    if len(out) != len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} stands twice")
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose keys stand once: JSON allows more and keeps the last, which would drop a study in silence.
+
+    For ``object_pairs_hook``. Raises ValueError.
+    """
+    out: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in out:
+            raise ValueError(f"the key {quoting.name(key)} stands twice")
+        out[key] = value
     return out
+
+
+def separated(header: Sequence[str]) -> str:
+    """What is wrong with a .csv whose header is one name with other separators in it, else an empty string."""
+    if len(header) == 1 and any(mark in header[0] for mark in ";\t"):
+        return " The file seems to be separated by semicolons or tabs; save it with commas."
+    return ""
 
 
 def said_of(
@@ -148,8 +160,10 @@ def _csv(data: bytes, source: str) -> pd.DataFrame:
             header = next(csv.reader(file), [])
     except csv.Error as error:
         raise UsageError(f"{source}: the header can't be read ({error}); is a quote open there?") from None
+    if hint := separated(header):
+        raise UsageError(f"{source}:{hint}")
     if twice := [name for at, name in enumerate(header) if name in header[:at]]:
-        raise UsageError(f"{source}: there are two columns {twice[0]!r}; rename or remove one.")
+        raise UsageError(f"{source}: there are two columns {quoting.name(twice[0])}; rename or remove one.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # pandas would cut such rows short
@@ -169,9 +183,9 @@ def _jsonl(data: bytes, source: str) -> pd.DataFrame:
     for number, line in enumerate(data.decode("utf-8-sig").split("\n"), 1):
         if line.strip():
             try:
-                record = json.loads(line)
+                record = json.loads(line, object_pairs_hook=once)
             except (ValueError, RecursionError) as error:
-                raise UsageError(f"{source}, line {number}: not JSON: {error}.") from None
+                raise UsageError(f"{source}, line {number}: not sound JSON: {error}.") from None
             if not isinstance(record, dict):
                 raise UsageError(f'{source}, line {number}: each line must be an object such as {{"study_id": …}}.')
             records.append(record)
@@ -181,9 +195,9 @@ def _jsonl(data: bytes, source: str) -> pd.DataFrame:
 def _json(data: bytes, source: str) -> pd.DataFrame:
     text = data.decode("utf-8-sig")
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=once)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{source}: not JSON: {error}.") from None
+        raise UsageError(f"{source}: not sound JSON: {error}.") from None
     if isinstance(value, dict):
         value = [{"study_id": key, "report": text} for key, text in value.items()]
     if not isinstance(value, list) or not all(isinstance(record, dict) for record in value):
@@ -198,7 +212,7 @@ def as_text(frame: pd.DataFrame, source: str) -> pd.DataFrame:
     """
     names = [str(column) for column in frame.columns]
     if twice := [name for at, name in enumerate(names) if name in names[:at]]:
-        raise UsageError(f"{source}: there are two columns {twice[0]!r}; rename or remove one.")
+        raise UsageError(f"{source}: there are two columns {quoting.name(twice[0])}; rename or remove one.")
     cells = {
         name: [_text(cell, f"{source}, row {row}, column {name!r}") for row, cell in enumerate(frame.iloc[:, at], 1)]
         for at, name in enumerate(names)
@@ -223,11 +237,9 @@ def require(frame: pd.DataFrame, source: str, **columns: str | None) -> None:
     there = [str(column) for column in frame.columns]
     for option, column in columns.items():
         if column is not None and column not in there:
-            hint = did_you_mean(column, there)
-            if len(there) == 1 and any(mark in there[0] for mark in ";\t"):
-                hint = " The file seems to be separated by semicolons or tabs; save it with commas."
+            hint = separated(there) or did_you_mean(column, there)
             raise UsageError(
-                f"{source}: there is no column {column!r} ({option}=…).{hint} There are: {', '.join(there[:20])}."
+                f"{source}: there is no column {column!r} ({option}=…).{hint} There are: {quoting.columns(there)}."
             )
 
 
@@ -258,17 +270,19 @@ def by_id(frame: pd.DataFrame, source: str, column: str) -> pd.DataFrame:
     if (twice := found.duplicated()).any():
         row = row_of(twice)
         raise UsageError(
-            f"{source}, row {row}: the id {found.iloc[row - 1]!r} stands in row {row_of(found == found.iloc[row - 1])}"
-            f" already; remove one of them ({int(twice.sum())} such rows)."
+            f"{source}, row {row}: the id {quoting.name(found.iloc[row - 1])} stands in row"
+            f" {row_of(found == found.iloc[row - 1])} already; remove one of them ({int(twice.sum())} such rows)."
         )
     return frame.set_index(found)
 
 
-def merged(frame: pd.DataFrame, source: str, keys: pd.Series[str], joined: Iterable[str]) -> pd.DataFrame:
+def merged(
+    frame: pd.DataFrame, source: str, keys: pd.Series[str], joined: Collection[str], texts: Collection[str] = ()
+) -> pd.DataFrame:
     """One row a key, in the order of their first rows, indexed by the key.
 
     The cells of the columns ``joined`` are put together with ``|``. In any other column the rows of a key must say the
-    same or nothing. Raises UsageError, with the rows.
+    same or nothing. Raises UsageError, with the rows; nothing of the columns ``texts``, which hold reports, is quoted.
     """
     names, index = keys.tolist(), pd.Index(keys.unique())
     out: dict[str, pd.Series[str]] = {}
@@ -283,9 +297,10 @@ def merged(frame: pd.DataFrame, source: str, keys: pd.Series[str], joined: Itera
         cells = frame[column].str.strip()
         for row, (key, cell) in enumerate(zip(names, cells.tolist(), strict=True), 1):
             if cell and told[key] and told[key] != cell:
+                values = "" if column in texts else f", {quoting.cell(told[key])} and {quoting.cell(cell)}"
                 raise UsageError(
-                    f"{source}, rows {row_of(keys.eq(key) & cells.eq(told[key]))} and {row}: the study {key!r} has two"
-                    f" values in the column {column!r}, {told[key][:40]!r} and {cell[:40]!r}; make them agree, or leave"
+                    f"{source}, rows {row_of(keys.eq(key) & cells.eq(told[key]))} and {row}: the study"
+                    f" {quoting.name(key)} has two values in the column {column!r}{values}; make them agree, or leave"
                     " one blank."
                 )
             told[key] = told[key] or cell
@@ -298,7 +313,8 @@ def label_cell(text: str, source: str, row: int, column: str) -> Status:
     try:
         return LABEL_CELLS[text.strip()]
     except KeyError:
-        raise UsageError(f"{source}, row {row}, column {column!r}: {text!r} is not 1, 0, -1 or blank.") from None
+        shown = quoting.cell(text)
+        raise UsageError(f"{source}, row {row}, column {column!r}: {shown} is not 1, 0, -1 or blank.") from None
 
 
 def row_of(found: pd.Series[bool]) -> int:

@@ -28,7 +28,7 @@ def declare_missing() -> None:
         return
     for compiled in sorted(Path(spec.origin).parent.glob("_C.*")):
         try:
-            ops.load_library(str(compiled))
+            ops.load_library(str(compiled))  # type: ignore[no-untyped-call]
         except OSError:
             continue
         return

@@ -158,7 +158,23 @@ def test_a_dataset_that_raises_is_counted_up_to_there(error: BaseException) -> N
     assert f"Reading all studies stopped after 1 studies: {type(error).__name__}" in problems(found)
     assert found.total and found.total.studies == 1
     half = check(study("a", "train"), error, study("b", "test"), splits=("train", "test"))
-    assert "Reading the split 'test' stopped after 0 studies" in problems(half)
+    assert (
+        "Reading the split 'train' stopped after 1 studies, the split 'test' stopped after 0 studies, all studies stopped"
+        f" after 1 studies: {type(error).__name__}"
+    ) in problems(half)
+    assert len(half.problems) == 1
+
+
+def test_a_fault_that_the_dataset_comes_upon_again_is_told_once() -> None:
+    fault = UsageError("labels.csv, row 3: 'x' is not 1, 0, -1 or blank.")
+
+    def own() -> list[str]:
+        raise fault
+
+    found = check(fault, splits=("train", "test"), problems=own)
+    assert problems(found).count("row 3") == 1 and "UsageError" not in problems(found)
+    other = check(study("a"), problems=own)
+    assert [problem.what for problem in other.problems] == [str(fault)]
 
 
 def test_what_is_no_study_is_named() -> None:
@@ -245,9 +261,11 @@ def test_no_image_is_read_unless_asked_for() -> None:
     assert check(study("a", images=(image("a", broken),)), images=0).problems == ()
 
 
-def test_an_image_id_that_comes_twice_is_noted() -> None:
+def test_an_image_of_several_studies_is_noted_and_one_that_comes_twice_in_a_study_a_problem() -> None:
     found = check(study("a", images=(image("0"),)), study("b", images=(image("0"),)))
-    assert "Image ids that come twice: 1, such as 0" in found.notes
+    assert "Image ids that come in several studies: 1, such as 0" in found.notes and not found.problems
+    twice = check(study("a", images=(image("0"), image("0"))))
+    assert "Image ids that come twice in a study: 1, such as 0 (a)" in problems(twice)
 
 
 # Specs
@@ -256,7 +274,12 @@ def test_an_image_id_that_comes_twice_is_noted() -> None:
 def test_a_root_that_can_t_be_opened_is_a_problem_and_a_wrong_spec_a_wrong_request(tmp_path: Path) -> None:
     found = examining.check(f"table:path={tmp_path / 'gone.csv'}")
     assert "no such file" in found.problems[0].what and found.total is None
-    for spec, says in (("tabel:path=x.csv", "Did you mean 'table'"), ("table:pth=x.csv", "Did you mean 'path'")):
+    for spec, says in (
+        ("tabel:path=x.csv", "Did you mean 'table'"),
+        ("table:pth=x.csv", "Did you mean 'path'"),
+        ("mimic-cxr:root=gone,labels=radiolgist", "'labels' of dataset 'mimic-cxr' can't be 'radiolgist'"),
+        ("phantom:n=many", "'n' of dataset 'phantom' can't be 'many'"),
+    ):
         with pytest.raises(UsageError, match=says):
             examining.check(spec)
 
@@ -311,6 +334,17 @@ def test_each_protocol_says_how_much_its_filters_leave() -> None:
         examining.info(part(dataset), names=["finding"])
 
 
+def test_limits_and_what_the_data_lack_are_told() -> None:
+    dataset = Given(study("a", sections={"findings": "Clear."}, images=(image("1", view=""),)))
+    info = examining.info(part(dataset), names=["findings", "r2gen", "r2gen-iu", "libra"])
+    findings, mimic, iu, libra = info.protocols
+    assert findings.limits == () == findings.warnings
+    assert mimic.limits == ("at most 99 words", "<unk> for words seen fewer than 10 times in training")
+    assert iu.limits == ("at most 59 words", "<unk> for words seen fewer than 3 times in training")
+    assert mimic.warnings == ()  # that there is no vocabulary here says nothing of a run
+    assert libra.warnings == ("libra counts frontal images, and the data don't say which are: all count",)
+
+
 def test_the_counts_of_the_real_iu_reports(shared: Path) -> None:
     """The figures of the collection's own description, and of R2Gen's split."""
     root = shared / "iu-xray"
@@ -336,6 +370,12 @@ def test_a_tree_is_made_and_its_spec_returned(tmp_path: Path) -> None:
 def test_a_dataset_that_is_opened_by_a_file_gets_the_file(tmp_path: Path) -> None:
     specs = examining.make("r2gen", tmp_path / "tree", 10)
     assert specs and all(spec.startswith("r2gen:path=") and spec.endswith("annotation.json") for spec in specs)
+
+
+def test_the_spec_of_a_made_tree_has_the_options_that_give_its_splits(tmp_path: Path) -> None:
+    (spec,) = examining.make("iu-xray", tmp_path / "tree", 20)
+    assert spec == f"iu-xray:root={tmp_path / 'tree'},split={tmp_path / 'tree' / 'r2gen_split.csv'}"
+    assert examining.info(spec, names=["findings"]).split == "test"
 
 
 @pytest.mark.parametrize("name", ["mimic-cxr", "chexpert"])

@@ -4,6 +4,7 @@ import gzip
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from rrgbench.errors import UsageError
@@ -42,14 +43,20 @@ def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path: Path) -> Non
         ("a.csv", "study_id,report\ns1,Clear lungs, no effusion\n", "more cells than the header.*quotes"),
         ("a.jsonl", '{"study_id": 1}\n{"study_id":', "line 2"),
         ("a.jsonl", "[1]", "line 1.*object"),
-        ("a.json", "{", "not JSON"),
+        ("a.json", "{", "not sound JSON"),
         ("a.json", "[1]", "list of records"),
         ("a.xlsx", "x", ".csv, .jsonl or .json"),
         ("a.csv", "study_id,x\n1,a\n2,b\0c\n", "line 3: a NUL byte.*UTF-8"),
         ("a.csv", "study_id\n1\n".encode("utf-16-le"), "line 1: a NUL byte.*UTF-16"),
         ("a.csv", '"study_id' + "x" * 200_000, "the header can't be read.*quote"),
         ("a.csv", b"study_id,x\n" + b"1,abc\n" * 100_000 + b"1,\xff\n", "not UTF-8 at byte 600013"),
-        ("a.json", "[" * 100_000, "not JSON"),
+        ("a.json", "[" * 100_000, "not sound JSON"),
+        ("a.json", '{"1": "a", "2": "b", "1": "c"}', "the key '1' stands twice"),
+        ("a.json", '[{"study_id": "1", "report": "a", "report": "b"}]', "the key 'report' stands twice"),
+        ("a.jsonl", '{"a": 1}\n{"a": 1, "a": 2}', "line 2: .*the key 'a' stands twice"),
+        # told before the rows, which commas cut into cells that the header lacks
+        ("a.csv", "study_id;report\ns1;Clear lungs, no effusion\n", "separated by semicolons"),
+        ("a.csv", "study_id\treport\ns1\tClear, dry, large\n", "separated by semicolons or tabs"),
         ("a.csv.gz", b"study_id\n1\n", "not a sound .gz file"),
         ("a.csv.gz", gzip.compress(b"study_id,x\n" + bytes(range(65, 91)) * 100, mtime=0)[:40], "cut short"),
         ("a.csv.gz", gzip.compress(b"", mtime=0)[:10] + b"\xff" * 20, "not a sound .gz file"),
@@ -84,9 +91,8 @@ def test_a_missing_column_is_answered_with_the_nearest_one(tmp_path: Path) -> No
     frame = read_table(write(tmp_path, "a.csv", "study_id,reports\n1,x\n"))
     with pytest.raises(UsageError, match=r"no column 'report' \(report=…\). Did you mean 'reports'"):
         require(frame, "a.csv", report="report")
-    semicolons = read_table(write(tmp_path, "b.csv", "study_id;report\n1;x\n"))
     with pytest.raises(UsageError, match="separated by semicolons"):
-        require(semicolons, "b.csv", id="study_id")
+        require(pd.DataFrame({"study_id;report": ["1;x"]}), "b.csv", id="study_id")
 
 
 def test_ids_must_be_there_and_once(tmp_path: Path) -> None:
@@ -101,3 +107,11 @@ def test_label_cells_are_chexpert_s() -> None:
     assert {cell: label_cell(cell, "a.csv", 1, "Edema") for cell in cells} == cells
     with pytest.raises(UsageError, match="a.csv, row 4, column 'Edema': 'maybe' is not 1, 0, -1 or blank"):
         label_cell("maybe", "a.csv", 4, "Edema")
+    with pytest.raises(UsageError, match="column 'Edema': a text of 900,000 characters is not 1, 0, -1 or blank"):
+        label_cell("x" * 900_000, "a.csv", 4, "Edema")
+
+
+def test_what_a_file_without_a_header_holds_is_not_printed(tmp_path: Path) -> None:
+    frame = read_table(write(tmp_path, "a.csv", "s1,The lungs are clear and the heart is of normal size.\ns2,x\n"))
+    with pytest.raises(UsageError, match="There are: s1, The lungs are clear ….$"):
+        require(frame, "a.csv", report="report")

@@ -178,6 +178,8 @@ def _print_info(found: Info) -> None:
         parts = [
             f"{each.name}: {each.summary}",
             f"a unit is one {each.unit}, the text {' and '.join(each.sections)}, prepared by {', '.join(each.steps)}",
+            f"limits: {'; '.join(each.limits)}" if each.limits else "",
+            *(f"warning: {warning}" for warning in each.warnings),
             f"source: {each.source}" if each.source else "",
             f"unverified: {each.unverified}" if each.unverified else "",
         ]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from rrgbench import images, roots
+from rrgbench import images, quoting, roots
 from rrgbench.cache import digest, file_digest
 from rrgbench.datasets import drawn, official
 from rrgbench.datasets.rows import ROW, Row, numbers, person, pieces, with_priors
@@ -103,13 +103,18 @@ class NIHCXR14:
         ]
 
     def problems(self) -> list[str]:
-        """Lists that are not there, images that are in no list or nowhere, boxes of labels that their image lacks."""
+        """Lists that are not there, images in one of them only, in no list or nowhere, boxes of no label of theirs."""
         out = [f"{name} is not there: no split {split}" for split, name in LISTS.items() if split not in self._lists]
         frame = self._frame
         if self.splits and (unlisted := int(frame["split"].isna().sum())):
             out.append(f"{unlisted} of {len(frame)} images are in no list, so in no split")
         if absent := int((~frame["Image Index"].isin(list(self._folders))).sum()):
             out.append(f"{absent} of {len(frame)} images are neither in images/ nor in images_001/images, …")
+        known = set(frame["Image Index"])
+        for file in self._lists.values():
+            if strangers := sorted(_listed(file) - known):
+                some = quoting.name(strangers[0])
+                out.append(f"{len(strangers)} images of {file.name} are not in {self._table.name}, such as {some}")
         labelled = dict(zip(frame["Image Index"], frame["Finding Labels"], strict=True))
         told = [(name, label) for name, boxes in self._boxes.items() for label in boxes if name in labelled]
         if alien := sum(label not in labelled[name].split("|") for name, label in told):
@@ -167,7 +172,9 @@ class NIHCXR14:
             if unknown := [label for label in labels.split("|") if label not in (*NIH.labels, NO_FINDING)]:
                 row = int((frame["Finding Labels"] == labels).argmax()) + 1
                 hint = did_you_mean(unknown[0], NIH.labels)
-                raise UsageError(f"{self._table}, row {row}: {unknown[0]!r} is no label of ChestX-ray14.{hint}")
+                raise UsageError(
+                    f"{self._table}, row {row}: {quoting.cell(unknown[0])} is no label of ChestX-ray14.{hint}"
+                )
         names = {split: _listed(file) for split, file in self._lists.items()}
         if both := set.intersection(*names.values()) if len(names) == len(LISTS) else set():
             raise UsageError(f"{self._root}: the image {min(both)} is in both {' and '.join(LISTS.values())}.")

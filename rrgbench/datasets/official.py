@@ -14,9 +14,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 
+from rrgbench import quoting
 from rrgbench.errors import UsageError, did_you_mean
 from rrgbench.labels import snake
-from rrgbench.tables import LABEL_CELLS
+from rrgbench.tables import LABEL_CELLS, separated
 from rrgbench.types import Finding, Findings, Status, Vocabulary
 
 
@@ -42,8 +43,11 @@ class Sections(Mapping[str, str]):
         return len(self._sections())
 
 
-def find(root: Path, *names: str, required: bool = True) -> Path | None:
-    """The first of these files that is below the root, each also as .gz. Raises UsageError where none is."""
+def find(root: Path, *names: str, required: bool = True, needed_by: str = "") -> Path | None:
+    """The first of these files that is below the root, each also as .gz. Raises UsageError where none is.
+
+    ``needed_by`` is the option without which it would not be looked for.
+    """
     for name in names:
         for spelling in (name, f"{name}.gz"):
             file = root / spelling
@@ -52,7 +56,8 @@ def find(root: Path, *names: str, required: bool = True) -> Path | None:
                     raise UsageError(f"{file}: a link that leads out of {root}; put the file itself there.")
                 return file
     if required:
-        raise UsageError(f"{root}: {names[0]} (or {names[0]}.gz) is not there. Is this the root?")
+        why = f"; it is needed by {needed_by}." if needed_by else ". Is this the root?"
+        raise UsageError(f"{root}: {names[0]} (or {names[0]}.gz) is not there{why}")
     return None
 
 
@@ -77,7 +82,7 @@ def read_columns(file: Path, required: Sequence[str], optional: Sequence[str] = 
                 ),
             )
     except (pa.ArrowInvalid, pa.ArrowException, OSError, EOFError) as error:
-        raise UsageError(f"{file}: can't be read as a table: {_plain(error)}") from None
+        raise UsageError(f"{file}: can't be read as a table: {plain(error)}") from None
     if not table.num_rows:
         raise UsageError(f"{file}: the table has no rows.")
     frame: pd.DataFrame = table.to_pandas(strings_to_categorical=True)
@@ -95,9 +100,9 @@ def header(file: Path) -> list[str]:
     except UnicodeDecodeError as error:
         raise UsageError(f"{file}: not UTF-8 at byte {error.start}.") from None
     except (OSError, EOFError, zlib.error, csv.Error) as error:
-        raise UsageError(f"{file}: can't be read as a table: {_plain(error)}") from None
+        raise UsageError(f"{file}: can't be read as a table: {plain(error)}") from None
     if twice := [name for at, name in enumerate(names) if name and name in names[:at]]:
-        raise UsageError(f"{file}: there are two columns {twice[0]!r}.")
+        raise UsageError(f"{file}: there are two columns {quoting.name(twice[0])}.")
     return names
 
 
@@ -112,9 +117,9 @@ def label_columns(file: Path, vocabulary: Vocabulary, renamed: Mapping[str, str]
     for label in vocabulary.labels:
         column = there.get(snake(label)) or there.get(snake((renamed or {}).get(label, label)))
         if column is None:
-            hint = _separated(names)
+            hint = separated(names)
             raise UsageError(
-                f"{file}: there is no column for the label {label!r}.{hint} There are: {', '.join(names)}."
+                f"{file}: there is no column for the label {label!r}.{hint} There are: {quoting.columns(names)}."
             )
         out[label] = column
     return out
@@ -126,7 +131,9 @@ def check_labels(frame: pd.DataFrame, file: Path, columns: Mapping[str, str]) ->
         for cell in frame[column].cat.categories:
             if cell.strip() not in LABEL_CELLS:
                 row = int((frame[column] == cell).argmax()) + 1
-                raise UsageError(f"{file}, row {row}, column {column!r}: {cell!r} is not 1, 0, -1 or blank.")
+                raise UsageError(
+                    f"{file}, row {row}, column {column!r}: {quoting.cell(cell)} is not 1, 0, -1 or blank."
+                )
 
 
 def findings(vocabulary: Vocabulary, columns: Mapping[str, str], row: Mapping[str, str]) -> Findings | None:
@@ -139,19 +146,17 @@ def findings(vocabulary: Vocabulary, columns: Mapping[str, str], row: Mapping[st
 def _require(file: Path, there: Sequence[str], required: Sequence[str]) -> None:
     for name in required:
         if name not in there:
-            hint = _separated(there) or did_you_mean(name, there)
-            raise UsageError(f"{file}: there is no column {name!r}.{hint} There are: {', '.join(there[:20])}.")
+            hint = separated(there) or did_you_mean(name, there)
+            raise UsageError(f"{file}: there is no column {name!r}.{hint} There are: {quoting.columns(there)}.")
 
 
-def _separated(names: Sequence[str]) -> str:
-    """What is wrong with the file where its header is one name with other separators in it."""
-    if len(names) == 1 and any(mark in names[0] for mark in ";\t"):
-        return " The file seems to be separated by semicolons or tabs; it should have commas."
-    return ""
-
-
-def _plain(error: BaseException) -> str:
+def plain(error: BaseException) -> str:
+    """What is wrong with a file, in one line and without a cell of it, which may be a report."""
     text = " ".join(str(error).split())
+    text, malformed = re.subn(r"(Expected \d+ columns, got \d+):.*", r"\1; is it cut short, or a quote open?", text)
+    if malformed:
+        return text
+    text = re.sub(r"'.*'", "…", text)  # a value that could not be converted
     if isinstance(error, EOFError) or "truncated" in text.lower() or "unexpected end" in text.lower():
         return f"the file is cut short; download it again ({text})"
-    return re.sub(r"(got \d+):.*", r"\1", text)  # a malformed row's text, which may be a report's, stays out of the log
+    return text

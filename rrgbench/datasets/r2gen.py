@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, NoReturn
 
 from rrgbench import images as image_files
+from rrgbench import quoting
 from rrgbench.cache import digest, file_digest
 from rrgbench.datasets import drawn
 from rrgbench.errors import ImageError, UsageError, did_you_mean
 from rrgbench.roots import MAX_TEXT_BYTES
+from rrgbench.tables import once
 from rrgbench.types import Image, Study, Vocabulary
 
 Corpus = Literal["mimic-cxr", "iu-xray"]
@@ -73,13 +75,15 @@ class R2Gen:
         self._folder = images or (beside if beside.is_dir() else None)
         self._path = path
         self.synthetic, entries = _read(path)
+        self._counts = {key: len(entries.get(key, ())) for key in KEYS}
         self.corpus: Corpus = _corpus(path, entries, corpus)
         self.terms = TERMS[self.corpus]
         self.official = OFFICIAL[self.corpus]
         group = _by_study if self.corpus == "mimic-cxr" else _by_entry
         self._studies = group(path, entries)
         self.splits = tuple(name for name in KEYS.values() if name in {split for split, _ in self._studies.values()})
-        self.signature = f"file:{file_digest(path)[:12]}"
+        said = "" if corpus else f"corpus:{self.corpus}|"  # the file's name is the same for both
+        self.signature = f"{said}file:{file_digest(path)[:12]}"
 
     def load(self, split: str | None) -> Iterable[Study]:
         """The studies of a split, or all for None, in the order of the file."""
@@ -98,7 +102,7 @@ class R2Gen:
                 shown = [self._image(entry.image_path[0], str(entry.id)) for entry in entries]
             else:
                 patient = study_id.split("_")[0]  # CXR1_1_IM-0001 is Open-i's report CXR1
-                shown = [self._image(name, name) for name in first.image_path]
+                shown = [self._image(name, name) for name in dict.fromkeys(first.image_path)]
             yield Study(
                 study_id=study_id,
                 patient_id=patient,
@@ -121,6 +125,19 @@ class R2Gen:
                 "The fields study_id and subject_id are known from users' copies of the file (unverified).",
             ]
         return ["Each report counts as a patient of its own; nothing in the file names the patient (unverified)."]
+
+    def problems(self) -> list[str]:
+        """Splits without an entry, and images that stand twice in a study."""
+        out = [
+            f"{self._path.name} has no entry under {key!r}: no split {KEYS[key]}"
+            for key, count in self._counts.items()
+            if not count
+        ]
+        twice = [study_id for study_id, (_, entries) in self._studies.items() if _repeats(entries)]
+        if twice:
+            kept = "it is kept once" if self.corpus == "iu-xray" else "each entry counts"
+            out.append(f"{len(twice)} studies have an image twice, such as {quoting.name(twice[0])}; {kept}")
+        return out
 
     @staticmethod
     def make(folder: Path, studies: int, seed: int) -> None:
@@ -148,7 +165,7 @@ def _read(path: Path) -> tuple[bool, dict[str, list[_Entry]]]:
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: not UTF-8 at byte {error.start}; save the file as UTF-8.") from None
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: not JSON: {error}; it may be cut short: copy it again.") from None
+        raise UsageError(f"{path}: not sound JSON: {error}; it may be cut short: copy it again.") from None
     if not isinstance(value, dict) or not KEYS.keys() & value.keys():
         raise UsageError(f'{path}: must be an object with the keys "train", "val", "test", each a list of entries.')
     entries = {key: value[key] for key in KEYS if key in value}
@@ -166,7 +183,7 @@ def _compact(reports: dict[str, str]) -> Any:
     """A hook that keeps of an entry what is needed, and each report's text once: a study's entries share it."""
 
     def hook(pairs: list[tuple[str, Any]]) -> Any:
-        fields = dict(pairs)
+        fields = once(pairs)
         if KEYS.keys() & fields.keys():
             return fields
         report = fields.get("report")
@@ -188,7 +205,7 @@ def _check(where: str, entry: Any) -> None:
         if value is not None and (
             isinstance(value, bool) or not isinstance(value, (str, int)) or not str(value).strip()
         ):
-            raise UsageError(f"{where}: {name!r} must be text or a whole number, not {str(value)[:40]!r}.")
+            raise UsageError(f"{where}: {name!r} must be text or a whole number, not {quoting.cell(str(value))}.")
     if not isinstance(entry.report, str) or len(entry.report) > MAX_TEXT_BYTES:
         raise UsageError(f"{where}: 'report' must be text of at most {MAX_TEXT_BYTES:,} characters.")
     if any(_LONE_SURROGATE.search(str(value)) for value in (entry.id, entry.study_id, entry.subject_id, entry.report)):
@@ -241,10 +258,17 @@ def _by_study(path: Path, entries: Mapping[str, list[_Entry]]) -> dict[str, tupl
             ]
             if differs:
                 raise UsageError(
-                    f"{path}, {key}, entry {number}: another {differs[0]} than that of {those[0].id!r}, which is of the"
-                    f" same study {entry.study_id}; make them agree, or give it a study_id of its own."
+                    f"{path}, {key}, entry {number}: another {differs[0]} than that of"
+                    f" {quoting.name(str(those[0].id))}, which is of the same study {entry.study_id}; make them agree,"
+                    " or give it a study_id of its own."
                 )
     return out
+
+
+def _repeats(entries: Sequence[_Entry]) -> bool:
+    """Whether an image stands twice in the entries of a study."""
+    names = [name for entry in entries for name in entry.image_path]
+    return len(set(names)) < len(names)
 
 
 def _check_ids(path: Path, entries: Mapping[str, list[_Entry]]) -> None:
@@ -253,7 +277,9 @@ def _check_ids(path: Path, entries: Mapping[str, list[_Entry]]) -> None:
         for number, entry in enumerate(listed, 1):
             here = f"{key}, entry {number}"
             if (there := seen.setdefault(str(entry.id), here)) != here:
-                raise UsageError(f"{path}, {here}: the id {entry.id!r} stands in {there} already; remove one.")
+                raise UsageError(
+                    f"{path}, {here}: the id {quoting.name(str(entry.id))} stands in {there} already; remove one."
+                )
 
 
 def _lettered(letter: str, number: Any) -> str:
@@ -262,7 +288,9 @@ def _lettered(letter: str, number: Any) -> str:
 
 
 def _absent(name: str, source: str) -> NoReturn:
-    raise ImageError(f"{source}: the image {name!r} is not here; give images=FOLDER, the folder that it starts from.")
+    raise ImageError(
+        f"{source}: the image {quoting.name(name)} is not here; give images=FOLDER, the folder that it starts from."
+    )
 
 
 # --- make -------------------------------------------------------------------------------------------------------------

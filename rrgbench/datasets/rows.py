@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from rrgbench import quoting
 from rrgbench.errors import UsageError
 from rrgbench.types import Study
 
@@ -35,10 +36,12 @@ def pieces(column: pd.Series[Any], pattern: str, file: Path, example: str) -> pd
     wrong = found.iloc[:, 0].isna().to_numpy()
     if (bad := wrong[column.cat.codes]).any():
         at = int(bad.argmax())
-        raise UsageError(f"{file}, row {at + 1}: {column.iloc[at][:80]!r} is no {column.name} such as {example}.")
+        raise UsageError(
+            f"{file}, row {at + 1}: {quoting.name(column.iloc[at])} is no {column.name} such as {example}."
+        )
     if (twice := column.duplicated()).any():
         at = int(twice.to_numpy().argmax())
-        raise UsageError(f"{file}, row {at + 1}: the {column.name} {column.iloc[at]!r} stands there twice.")
+        raise UsageError(f"{file}, row {at + 1}: the {column.name} {quoting.name(column.iloc[at])} stands there twice.")
     out = found.iloc[column.cat.codes].fillna("")
     return out.set_axis(column.index)
 
@@ -50,7 +53,7 @@ def numbers(column: pd.Series[Any], file: Path) -> npt.NDArray[np.float64]:
     wrong = ~np.isfinite(values) & (text != "")
     if (bad := wrong[column.cat.codes]).any():
         at = int(bad.argmax())
-        raise UsageError(f"{file}, row {at + 1}, column {column.name!r}: {column.iloc[at][:80]!r} is no number.")
+        raise UsageError(f"{file}, row {at + 1}, column {column.name!r}: {quoting.cell(column.iloc[at])} is no number.")
     return values[column.cat.codes]
 
 

@@ -9,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from rrgbench import tables
+from rrgbench import quoting, tables
 from rrgbench.errors import UsageError, did_you_mean
 from rrgbench.labels import NO_FINDING, VOCABULARIES, snake
 from rrgbench.types import Vocabulary
 
 SECTIONS = ("findings", "impression", "indication", "history", "technique", "comparison")
+LONGEST_LABEL = 80  # characters; labels are printed and stored, and a column of reports must not pass for them
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,10 @@ class Columns:
         several = (*self.demographics, *self.sections.values(), *self.labels.values())
         return list(dict.fromkeys(column for column in (*single, *several) if column is not None))
 
+    def texts(self) -> list[str]:
+        """Those that hold reports."""
+        return [column for column in (self.report, *self.sections.values()) if column is not None]
+
 
 def one_row_a_study(frame: pd.DataFrame, source: str, columns: Columns) -> tuple[pd.DataFrame, pd.Series[str]]:
     """The columns that are used, by the study's id, and from which row or rows each study comes.
@@ -58,8 +63,8 @@ def one_row_a_study(frame: pd.DataFrame, source: str, columns: Columns) -> tuple
         if (wrong := views.ne("") & views.str.count(r"\|").ne(more)).any():
             row = tables.row_of(wrong)
             raise UsageError(
-                f"{source}, row {row}: {more.iloc[row - 1] + 1} images, and {views.iloc[row - 1]!r} in the column"
-                f" {columns.view!r}; write a view for each, separated by |, or none."
+                f"{source}, row {row}: {more.iloc[row - 1] + 1} images, and {quoting.cell(views.iloc[row - 1])} in the"
+                f" column {columns.view!r}; write a view for each, separated by |, or none."
             )
         joined[columns.view] = views.where(views.ne(""), more.map(lambda n: "|" * n))
     used = used.assign(**joined)
@@ -67,11 +72,11 @@ def one_row_a_study(frame: pd.DataFrame, source: str, columns: Columns) -> tuple
     if (imageless := again & used[columns.image].eq("")).any():
         row = tables.row_of(imageless)
         raise UsageError(
-            f"{source}, row {row}: other rows have the id {ids.iloc[row - 1]!r}, too, so that each needs an image"
-            f" of its own in the column {columns.image!r}; name it or remove the row."
+            f"{source}, row {row}: other rows have the id {quoting.name(ids.iloc[row - 1])}, too, so that each needs an"
+            f" image of its own in the column {columns.image!r}; name it or remove the row."
         )
     if again.any():
-        used = tables.merged(used, source, ids, joined)
+        used = tables.merged(used, source, ids, joined, columns.texts())
         places = tables.merged(places.to_frame("place"), source, ids, ("place",))["place"].str.replace("|", ", ")
     else:
         used = used.set_index(ids)
@@ -79,7 +84,10 @@ def one_row_a_study(frame: pd.DataFrame, source: str, columns: Columns) -> tuple
     for study_id, cell in listed[listed.str.contains("|", regex=False)].items():
         names = [name for name in pieces(cell) if name]
         if twice := [name for at, name in enumerate(names) if name in names[:at]]:
-            raise UsageError(f"{source}: the study {study_id!r} has the image {twice[0]!r} twice; remove one.")
+            shown = quoting.name(twice[0])
+            raise UsageError(
+                f"{source}: the study {quoting.name(str(study_id))} has the image {shown} twice; remove one."
+            )
     return used, places
 
 
@@ -92,14 +100,15 @@ def priors(rows: pd.DataFrame, places: pd.Series[str], source: str, columns: Col
     if (lost := named.ne("").to_numpy() & (before < 0)).any():
         at = int(lost.argmax())
         raise UsageError(
-            f"{source}, {places.iloc[at]}: the prior study {named.iloc[at]!r} is not in the table; add it, or leave the"
-            " cell blank."
+            f"{source}, {places.iloc[at]}: the prior study {quoting.name(named.iloc[at])} is not in the table; add it,"
+            " or leave the cell blank."
         )
     if columns.patient:
         patients = rows[columns.patient].str.strip().to_numpy()
         if (other := (before >= 0) & (patients != patients[before])).any():
             at = int(other.argmax())
-            raise UsageError(f"{source}, {places.iloc[at]}: the prior study {named.iloc[at]!r} is another patient's.")
+            shown = quoting.name(named.iloc[at])
+            raise UsageError(f"{source}, {places.iloc[at]}: the prior study {shown} is another patient's.")
     follow, done = before.tolist(), (before < 0).tolist()
     for start in range(len(follow)):
         at, path = start, set[int]()
@@ -108,8 +117,8 @@ def priors(rows: pd.DataFrame, places: pd.Series[str], source: str, columns: Col
             at = follow[at]
         if not done[at]:
             raise UsageError(
-                f"{source}, {places.iloc[at]}: from the prior study of {rows.index[at]!r} to its prior and so on one"
-                " comes back to the same study; a prior study is an earlier one."
+                f"{source}, {places.iloc[at]}: from the prior study of {quoting.name(rows.index[at])} to its prior and"
+                " so on one comes back to the same study; a prior study is an earlier one."
             )
         for at in path:
             done[at] = True
@@ -136,6 +145,11 @@ def label_columns(
         return Vocabulary("none", ()), None, {}
     if labels in frame.columns:
         names = {name for cell in frame[labels].unique() for name in pieces(cell) if name}
+        if long := [name for name in names if len(name) > LONGEST_LABEL]:
+            raise UsageError(
+                f"{source}, column {labels!r}: {quoting.cell(long[0])} is no label's name; which column lists labels,"
+                " separated by |?"
+            )
         return _vocabulary(sorted(names), source, vocabulary), labels, {}
     columns = [column for column in frame.columns if column.startswith(labels)]
     if not columns:
@@ -168,7 +182,7 @@ def _vocabulary(found: Sequence[str], source: str, name: str | None) -> Vocabula
             return vocabulary
         if name:
             hint = did_you_mean(unknown[0], vocabulary.labels)
-            raise UsageError(f"{source}: the vocabulary {name} has no label {unknown[0]!r}.{hint}")
+            raise UsageError(f"{source}: the vocabulary {name} has no label {quoting.cell(unknown[0])}.{hint}")
     for vocabulary in VOCABULARIES.values():
         unknown = [label for label in found if snake(label) not in map(snake, (*vocabulary.labels, NO_FINDING))]
         hints = [(label, hint) for label in unknown if (hint := did_you_mean(label, vocabulary.labels, cutoff=0.8))]

@@ -96,12 +96,14 @@ def _bracketed_to_underscores(text: str) -> str:
 
 # ---------------------------------------------------------------------------------------------------------- numbering
 
-_LIST_NUMBER = re.compile(r"(?<!\S)(?:\(?([0-9]{1,2})[.)]\s+)+(?=[^\s0-9])")
+_MARKED = r"(?:[.)]\s+|\)(?=[A-Za-z])|\.(?=[A-Z][a-z]))"  # a mark and a blank, or "1)Heart" and "1.Heart"
+_LIST_NUMBER = re.compile(rf"(?<!\S)(?:\(?([0-9]{{1,2}}){_MARKED})+(?=[^\s0-9])")
 
 
 def _without_numbering(text: str) -> str:
-    """List numbers ("1. ", "2) ", "(3) ") go where an item can begin: at the start, after the end of a sentence, after
-    a heading or an empty line; at the start of any other line only the number that follows the one before.
+    """List numbers ("1. ", "2) ", "(3) ", "4)" before a word) go where an item can begin: at the start, after the end
+    of a sentence, after a heading or an empty line; at the start of any other line only the number that follows the one
+    before.
 
     So the "12." of "... of rib\\n12. Lungs" stays, and so does a number before a number ("1. 5 cm").
     """
@@ -131,9 +133,12 @@ _SYMBOLS = {
     "ml": ("ml", "mls", "milliliter", "milliliters", "millilitre", "millilitres"),
 }
 _SYMBOL = {spelling: symbol for symbol, spellings in _SYMBOLS.items() for spelling in spellings}
+_COMMA = re.compile(r"(?<=[0-9]),(?=[0-9])(?![0-9]{3}(?![0-9]))")  # a decimal one
+_NUMBER = r"(?:[0-9]+[.,][0-9]+|\.?[0-9]+)"
 _LENGTH = re.compile(
+    # the numbers of one measure, "2 x 3 x 4 cm" or "2 to 3 cm" (of more than four, the last);
     # a number may stand right after the x of "3x4 cm", after no other letter
-    r"(?<![A-WYZa-wyz0-9.,])([0-9]+[.,][0-9]+|\.?[0-9]+)(?:\s*-\s*|\s*)"
+    rf"(?<![A-WYZa-wyz0-9.,])((?:{_NUMBER}\s*(?:x|×|by|to|-)\s*){{0,3}}{_NUMBER})(?:\s*-\s*|\s*)"
     rf"({'|'.join(sorted(_SYMBOL, key=len, reverse=True))})(?![A-Za-z0-9])",
     re.IGNORECASE,
 )
@@ -142,13 +147,13 @@ _LENGTH = re.compile(
 def _with_unit_symbols(text: str) -> str:
     """Lengths and volumes as number, blank, symbol: "2,5 centimeters", "2.5-cm" and "2.5cm" are "2.5 cm".
 
-    Nothing is converted. A comma before three digits ("1,500 ml") parts thousands and stays.
+    All numbers of one measure are written alike: "2,5 x 3,5cm" is "2.5 x 3.5 cm". Nothing is converted. A comma before
+    three digits ("1,500 ml") parts thousands and stays.
     """
 
     def spelled(match: re.Match[str]) -> str:
-        number, unit = match.groups()
-        whole, comma, rest = number.partition(",")
-        return f"{whole}{'.' if comma and len(rest) != 3 else comma}{rest} {_SYMBOL[unit.lower()]}"
+        numbers, unit = match.groups()
+        return f"{_COMMA.sub('.', numbers)} {_SYMBOL[unit.lower()]}"
 
     return _LENGTH.sub(spelled, text)
 
@@ -206,7 +211,7 @@ STEPS: Mapping[str, Callable[[str], str]] = MappingProxyType(
         "libra": _as_libra,
     }
 )
-VERSIONS: Mapping[str, str] = MappingProxyType(dict.fromkeys(STEPS, "1"))
+VERSIONS: Mapping[str, str] = MappingProxyType({**dict.fromkeys(STEPS, "1"), "numbering": "2", "units": "2"})
 
 # In this order: numbering needs the line ends that white space takes away. Case is left to the protocol.
 STANDARD = ("de-identification", "numbering", "units", "terminology", "whitespace")

@@ -72,6 +72,7 @@ def test_what_the_official_counts_are_stands_beside_what_was_found(rrgbench: Cal
         (["check", "tabel:path=x"], "Did you mean 'table'?"),
         (["info", "TABLE", "--split", "test"], "has no splits"),
         (["info", "TABLE", "--protocol", "r2gn"], "Did you mean 'r2gen'?"),
+        (["check", "mimic-cxr:root=gone,labels=radiolgist"], "can't be 'radiolgist'"),
         (["make", "phantom", "tree"], "These can: "),
         (["make", "mimic-cxr", "radiographs"], "empty folder"),
     ],
@@ -95,6 +96,9 @@ def test_info_prints_labels_and_what_each_protocol_leaves(rrgbench: Call, table:
     assert ["dataset", "Cardiomegaly", "2", "6", "0", "0"] in lines
     assert ["findings", "study", "in", "the", "split", "8", "8", "6"] in lines
     assert ["r2gen", "image", "in", "the", "split", "8", "8", "6"] in lines
+    assert "\n  limits: at most 99 words; <unk> for words seen fewer than 10 times in training\n" in done.out
+    warned = rrgbench("data", "info", table, "--protocol", "maira2").out
+    assert "\n  warning: maira2 counts frontal images, and the data don't say which are: all count\n" in warned
     record = rrgbench("data", "info", table, "--json").json()
     assert record["splits"] == [{"name": "all", "studies": 8, "images": 8, "patients": 6}]
     assert {"full-text", "r2gen"} <= {each["name"] for each in record["protocols"]}
@@ -107,5 +111,9 @@ def test_what_is_made_can_be_run_as_printed(rrgbench: Call) -> None:
     assert line == """rrgbench run --dataset 'mimic-cxr:root=my tree' --encoder vit"""
     ran = rrgbench("run", "--dataset", "mimic-cxr:root=my tree", "--system", "constant", "--metric", "rulelabel")
     assert ran.code == 0, ran.err
+    iu = rrgbench("data", "make", "iu-xray", "iu", "--studies", "12").out.split("--dataset ")[1].split()[0]
+    assert iu == "iu-xray:root=iu,split=iu/r2gen_split.csv"
+    ran = rrgbench("run", "--dataset", iu, "--system", "constant", "--metric", "rulelabel", "--json")
+    assert ran.code == 0 and ran.json()["split"] == "test", ran.err
     (spec,) = rrgbench("data", "make", "mimic-cxr", "other", "--studies", "3", "--json").json()["datasets"]
     assert spec == "mimic-cxr:root=other"

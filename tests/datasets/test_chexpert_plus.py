@@ -239,6 +239,15 @@ def test_damaged_labels_are_refused(tmp_path: Path, text: str, says: str) -> Non
         list(CheXpertPlus(tmp_path).load(None))
 
 
+@pytest.mark.parametrize("quote", ['"', ""])
+def test_a_table_cut_short_or_with_an_open_row_is_told_without_its_text(tmp_path: Path, quote: str) -> None:
+    root = write(tmp_path, record(section_findings="Clear."))
+    with (root / "df_chexpert_plus_240401.csv").open("a") as file:
+        file.write(f"{PATH.replace('1_', '2_')},,Frontal,AP,p1,1,{quote}The report was truncated,{quote}\n")
+    with pytest.raises(UsageError, match=r"Expected 27 columns, got \d+; is it cut short, or a quote open\?$"):
+        list(CheXpertPlus(root).load(None))
+
+
 def test_a_patient_in_two_splits_is_a_problem(tmp_path: Path) -> None:
     other = record("valid/patient00009/study1/view1_frontal.jpg", deid_patient_id="patient00001")
     assert (

@@ -347,6 +347,30 @@ def test_images_are_found_and_missing_ones_are_counted(tmp_path: Path, made: Pat
 # --- a made tree ------------------------------------------------------------------------------------------------------
 
 
+def test_an_image_that_a_report_names_twice_is_kept_once_and_told(tmp_path: Path) -> None:
+    twice = report("CXR2", image="CXR2_IM-1").replace("</eCitation>", '<parentImage id="CXR2_IM-1"/></eCitation>')
+    dataset = IUXray(tree(tmp_path, report("CXR1", image="CXR1_IM-1"), twice))
+    assert [[image.image_id for image in study.images] for study in dataset.load(None)] == [
+        ["CXR1_IM-1"],
+        ["CXR2_IM-1"],
+    ]
+    assert dataset.problems() == ["1 reports name an image twice, first 'CXR2_IM-1' of 'CXR2'; it is kept once."]
+
+
+@pytest.mark.parametrize(
+    ("terms", "says"),
+    [
+        (("normal",), "0 of 1 terms mean none of CheXpert's 14; 0 reports"),
+        (("Scoliosis", "normal"), "1 of 2 terms mean none of CheXpert's 14 (by heading: Scoliosis 1); 0 reports"),
+        (tuple(f"Other {n}" for n in range(11)), "Other 9 1, …); 0 reports"),
+    ],
+)
+def test_headings_without_a_counterpart_are_listed_where_there_are_any(
+    tmp_path: Path, terms: tuple[str, ...], says: str
+) -> None:
+    assert says in " ".join(IUXray(tree(tmp_path, report(terms=terms))).notes())
+
+
 def test_a_made_tree_reads_back(made: Path) -> None:
     from rrgbench.datasets import drawn
 

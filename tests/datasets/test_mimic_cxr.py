@@ -175,7 +175,7 @@ def test_only_the_chosen_labels_must_be_there(root: Path) -> None:
     (root / NEGBIO).unlink()
     (root / RADIOLOGIST).unlink()
     assert list(studies(MimicCXR(root))["s50000001"].labels_by_source) == ["chexpert"]
-    with pytest.raises(UsageError, match="negbio.*is not there"):
+    with pytest.raises(UsageError, match=r"negbio.*is not there; it is needed by labels=negbio\.$"):
         MimicCXR(root, labels="negbio")
 
 

@@ -169,6 +169,13 @@ def test_an_image_in_both_lists_is_refused_and_one_in_none_is_told(tmp_path: Pat
 # Images
 
 
+def test_an_image_of_a_list_that_the_table_lacks_is_told(tmp_path: Path) -> None:
+    names = [f"0000000{patient}_000.png" for patient in (1, 2, 3, 4)]
+    dataset = NIHCXR14(write(tmp_path, *map(row, names[:2]), train=names[0], test="\n".join(names[1:])))
+    said = "2 images of test_list.txt are not in Data_Entry_2017.csv, such as '00000003_000.png'"
+    assert said in dataset.problems() and "train_val_list.txt" not in " ".join(dataset.problems())
+
+
 def test_images_in_one_folder_or_in_twelve(tmp_path: Path) -> None:
     names = [f"0000000{at}_000.png" for at in range(1, 4)]
     for name, folder in zip(names, ("images", "images_001/images", "images_012/images"), strict=True):

@@ -110,6 +110,13 @@ def test_the_same_file_elsewhere_is_the_same_data(tmp_path: Path) -> None:
     assert one.signature == two.signature != R2Gen(write(tmp_path, test=[iu(2)])).signature
 
 
+def test_the_signature_says_which_corpus_it_is(tmp_path: Path) -> None:
+    assert R2Gen(write(tmp_path, test=[iu(1)])).signature.startswith("corpus:iu-xray|file:")
+    file = write(tmp_path, test=[mimic("a")])
+    assert R2Gen(file).signature.startswith("corpus:mimic-cxr|file:")
+    assert R2Gen(file, corpus="mimic-cxr").signature.startswith("file:")  # the option says it already
+
+
 # --- what is wrong ----------------------------------------------------------------------------------------------------
 
 
@@ -164,9 +171,10 @@ def test_what_is_wrong_with_the_file_is_said(tmp_path: Path, entries: dict[str, 
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        (b"", "not JSON"),
-        (json.dumps({"test": [iu(1)]}).encode()[:-5], "not JSON.*cut short"),
-        (b"[" * 100_000, "not JSON"),
+        (b"", "not sound JSON"),
+        (json.dumps({"test": [iu(1)]}).encode()[:-5], "not sound JSON.*cut short"),
+        (b"[" * 100_000, "not sound JSON"),
+        (b'{"test": [], "test": []}', "the key 'test' stands twice"),
         (json.dumps({"test": [iu(1, report="Gr\xf6\xdfe")]}, ensure_ascii=False).encode("latin-1"), "not UTF-8"),
         (json.dumps({"test": [iu(1)]}).encode("utf-16"), "not UTF-8"),
         (b"[]", 'the keys "train"'),
@@ -176,6 +184,26 @@ def test_a_damaged_file_is_refused(tmp_path: Path, data: bytes, says: str) -> No
     (tmp_path / "annotation.json").write_bytes(data)
     with pytest.raises(UsageError, match=says):
         R2Gen(tmp_path / "annotation.json")
+
+
+def test_an_image_that_an_entry_lists_twice_is_kept_once_and_told(tmp_path: Path) -> None:
+    complete = {"train": [iu(1)], "val": [iu(2)]}
+    dataset = R2Gen(write(tmp_path, **complete, test=[iu(3, image_path=["a.png", "b.png", "a.png"])]))
+    assert [image.image_id for image in next(iter(dataset.load("test"))).images] == ["a.png", "b.png"]
+    assert dataset.problems() == ["1 studies have an image twice, such as 'CXR3_1_IM-0003'; it is kept once"]
+    path = mimic("a")["image_path"]
+    twice = R2Gen(
+        write(tmp_path, train=[mimic("c", 1)], val=[mimic("d", 2)], test=[mimic("a"), mimic("b", image_path=path)])
+    )
+    assert twice.problems() == ["1 studies have an image twice, such as 's50414267'; each entry counts"]
+
+
+def test_a_split_without_an_entry_is_a_problem(tmp_path: Path) -> None:
+    assert R2Gen(write(tmp_path, train=[iu(1)], val=[iu(2)], test=[iu(3)])).problems() == []
+    assert R2Gen(write(tmp_path, train=[], test=[iu(3)])).problems() == [
+        "annotation.json has no entry under 'train': no split train",
+        "annotation.json has no entry under 'val': no split validate",
+    ]
 
 
 def test_what_is_not_there_is_said(tmp_path: Path) -> None:

@@ -301,3 +301,57 @@ def test_the_same_from_a_packed_file(tmp_path: Path) -> None:
     file.write_bytes(gzip.compress(b"study_id,i\n1,1.png\n"))
     (study,) = studies(Table(file, image="i"))
     assert named(study) == [("1.png", None)]
+
+
+# What errors print
+
+
+SENTENCE = "The lungs are clear and the heart is of normal size."
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "says"),
+    [
+        (f"study_id,report,findings\n1,ok,{SENTENCE}\n", {"report": "report", "labels": "f"}, "column 'findings'"),
+        (f"study_id,labels\n1,{SENTENCE * 2}\n", {"labels": "labels"}, "no label's name"),
+        (f"study_id,labels\n1,{SENTENCE}\n", {"labels": "labels", "vocabulary": "chexpert"}, "has no label a text of"),
+        (f"s,i\n{SENTENCE},1.png\n{SENTENCE},\n", {"id": "s", "image": "i"}, "row 2: other rows have the id a text"),
+        (f"s\n{SENTENCE}\n{SENTENCE}\n", {"id": "s"}, "row 2: the id a text of 52 characters stands in row 1"),
+        (f"study_id,p\n1,{SENTENCE}\n", {"prior": "p"}, "row 1: the prior study a text of 52"),
+        (
+            f"study_id,i,r\n1,a.png,{SENTENCE}\n1,b.png,{SENTENCE[:-1]}\n",
+            {"image": "i", "report": "r"},
+            "rows 1 and 2: the study '1' has two values in the column 'r'; make",
+        ),
+        (
+            "study_id,i,s_findings\n1,a.png,Clear.\n1,b.png,Dull.\n",
+            {"image": "i", "sections": "s_"},
+            "two values in the column 's_findings'; make",
+        ),
+        (
+            "study_id,i,p\n1,a.png,p1\n1,b.png,p2\n",
+            {"image": "i", "patient": "p"},
+            "two values in the column 'p', 'p1' and 'p2'; make",
+        ),
+    ],
+)
+def test_no_error_has_a_report_in_it(tmp_path: Path, text: str, options: dict[str, str], says: str) -> None:
+    with pytest.raises(UsageError, match=says) as caught:
+        Table(write(tmp_path, text), **options)  # type: ignore[arg-type]
+    assert "lungs" not in str(caught.value) and "Clear" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [SENTENCE, SENTENCE * 100, f"/{SENTENCE}"])
+def test_a_report_in_the_place_of_an_image_is_not_printed(tmp_path: Path, name: str) -> None:
+    (study,) = studies(Table(write(tmp_path, f"study_id,i\n1,{name}\n"), image="i"))
+    with pytest.raises(ImageError, match=r"the image a text of|a text of .* can't be") as caught:
+        study.images[0].read()
+    assert "lungs" not in str(caught.value)
+
+
+def test_an_image_that_is_missing_in_the_folder_one_is_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, "study_id,i\n1,1.png\n")
+    monkeypatch.chdir(tmp_path)
+    (study,) = studies(Table(Path("studies.csv"), image="i"))
+    with pytest.raises(ImageError, match=r"the image '1\.png' is not in this folder\.$"):
+        study.images[0].read()

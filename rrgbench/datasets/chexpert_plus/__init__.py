@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.json
 
-from rrgbench import images, roots
+from rrgbench import images, quoting, roots
 from rrgbench.cache import digest, file_digest
 from rrgbench.datasets import drawn, official
 from rrgbench.datasets.chexpert import view
@@ -153,7 +153,7 @@ class CheXpertPlus:
         if (wrong := ~frame["split"].isin(list(_SPLITS))).any():
             at = int(wrong.to_numpy().argmax())
             raise UsageError(
-                f"{self._table}, row {at + 1}: the split {frame['split'].iloc[at]!r} is not train or valid."
+                f"{self._table}, row {at + 1}: the split {quoting.cell(frame['split'].iloc[at])} is not train or valid."
             )
         frame["split"] = frame["split"].map(_SPLITS)
         frame["study_id"] = path["patient"] + "_study" + path["study"]
@@ -225,7 +225,7 @@ def _read_labels(file: Path) -> tuple[pd.Index[str], Codes]:
         columns = [table[label].cast(pa.float64()).fill_null(_BLANK).to_numpy() for label in CHEXPERT.labels]
         paths: pd.Index[str] = pd.Index(table["path_to_image"].cast(pa.string()).to_pandas())
     except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file}: can't be read as JSON lines: {' '.join(str(error).split())}") from None
+        raise UsageError(f"{file}: can't be read as JSON lines: {official.plain(error)}") from None
     codes = np.stack(columns, axis=1)
     if (wrong := ~np.isin(codes, [*_STATUS, _BLANK])).any():
         at, label = (int(i) for i in np.argwhere(wrong)[0])
@@ -233,7 +233,7 @@ def _read_labels(file: Path) -> tuple[pd.Index[str], Codes]:
             f"{file}, line {at + 1}: {CHEXPERT.labels[label]} is {codes[at, label]:g}, not 1, 0, -1 or null."
         )
     if paths.has_duplicates:
-        raise UsageError(f"{file}: the image {paths[paths.duplicated()][0]!r} stands there twice.")
+        raise UsageError(f"{file}: the image {quoting.name(paths[paths.duplicated()][0])} stands there twice.")
     return paths, codes.astype(np.int8)
 
 

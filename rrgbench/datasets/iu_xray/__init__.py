@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from rrgbench import images as image_files
-from rrgbench import tables
+from rrgbench import quoting, tables
 from rrgbench.cache import digest, file_digest
 from rrgbench.datasets.iu_xray import making, mesh, reports
 from rrgbench.datasets.iu_xray.reports import XMLReport
@@ -113,10 +113,12 @@ class IUXray:
             if not mesh.has_counterpart(term) and (heading := mesh.split(term)[0]) != mesh.NOT_CODED
         )
         named = ", ".join(f"{heading} {count}" for heading, count in lacking.most_common(10))
+        more = ", …" if len(lacking) > 10 else ""
+        headings = f" (by heading: {named}{more})" if named else ""
         uncoded = sum(mesh.findings(report.terms) is None for report in self._reports)
         return (
             "The labels are MeSH terms that annotators gave to the reports' text, not to the images."
-            f" {lacking.total():,} of {len(terms):,} terms mean none of CheXpert's 14 (by heading: {named}, …);"
+            f" {lacking.total():,} of {len(terms):,} terms mean none of CheXpert's 14{headings};"
             f" {uncoded} reports are not coded and have no labels. What is not coded counts as absent; that the coding"
             " is so complete is unverified."
         )
@@ -128,12 +130,16 @@ class IUXray:
         return f"{same} of {len(tested)} test reports repeat findings and impression of a training report word by word."
 
     def problems(self) -> list[str]:
-        """Images that are not there, where there is a folder of them."""
-        if self._folder is None or not (missing := _missing(self._folder, self._image_ids())):
-            return []
-        return [
-            f"{len(missing):,} of {len(self._image_ids()):,} images are not in {self._folder}, first {missing[0]}.png."
-        ]
+        """Images that a report names twice, and those that are not there, where there is a folder of them."""
+        out = []
+        if twice := [report for report in self._reports if report.repeated]:
+            named = f"{quoting.name(twice[0].repeated[0])} of {quoting.name(twice[0].uid)}"
+            out.append(f"{len(twice):,} reports name an image twice, first {named}; it is kept once.")
+        missing = _missing(self._folder, self._image_ids()) if self._folder else []
+        if missing:
+            total = len(self._image_ids())
+            out.append(f"{len(missing):,} of {total:,} images are not in {self._folder}, first {missing[0]}.png.")
+        return out
 
     def _image_ids(self) -> list[str]:
         return [image_id for report in self._reports for image_id in report.image_ids]
@@ -152,9 +158,12 @@ class IUXray:
         return f"{len(self._image_ids()):,} images are named, and {none} reports name none. {there}"
 
     @staticmethod
-    def make(folder: Path, studies: int, seed: int) -> None:
-        """Write a synthetic tree of this layout, marked as such: reports, images and a table of splits like R2Gen's."""
-        making.make(folder, studies, seed)
+    def make(folder: Path, studies: int, seed: int) -> dict[str, str]:
+        """Write a synthetic tree of this layout, marked as such: reports, images and a table of splits like R2Gen's.
+
+        Returns the option that gives the splits.
+        """
+        return {"split": str(making.make(folder, studies, seed))}
 
 
 def _text(report: XMLReport) -> tuple[str, str]:
@@ -192,8 +201,12 @@ def _read_split(file: Path, known: set[str]) -> dict[str, str]:
     for row, (uid, cell) in enumerate(tables.by_id(frame, source, "report_id")["split"].items(), 1):
         name = {"val": "validate"}.get(cell.strip(), cell.strip())
         if name not in SPLITS:
-            raise UsageError(f"{source}, row {row}: the split {cell!r} is not train, val, validate or test.")
+            raise UsageError(
+                f"{source}, row {row}: the split {quoting.cell(cell)} is not train, val, validate or test."
+            )
         if uid not in known:
-            raise UsageError(f"{source}, row {row}: the report {uid!r} is not among the reports that were read.")
+            raise UsageError(
+                f"{source}, row {row}: the report {quoting.name(str(uid))} is not among the reports that were read."
+            )
         out[str(uid)] = name
     return out

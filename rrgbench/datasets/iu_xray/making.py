@@ -32,8 +32,8 @@ _TERMS = {
 }
 
 
-def make(folder: Path, studies: int, seed: int) -> None:
-    """Write ecgen-radiology/N.xml, NLMCXR_png/….png and r2gen_split.csv to an empty folder."""
+def make(folder: Path, studies: int, seed: int) -> Path:
+    """Write ecgen-radiology/N.xml, NLMCXR_png/….png and r2gen_split.csv, which is returned, to an empty folder."""
     (drawn.empty(folder) / reports.FOLDER).mkdir()
     rows = []
     for number, study in enumerate(drawn.studies(studies, seed), 1):
@@ -48,6 +48,7 @@ def make(folder: Path, studies: int, seed: int) -> None:
         split = _SPLIT_NAMES.get(study.split or "", study.split)
         rows.append({"report_id": f"CXR{number}", "r2gen_id": short, "split": split})
     drawn.table(folder / "r2gen_split.csv", list(rows[0]), rows)
+    return folder / "r2gen_split.csv"
 
 
 def _report(number: int, study: Study, image_ids: Sequence[str]) -> Element:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
+from rrgbench import quoting
 from rrgbench.datasets.iu_xray.mesh import split
 from rrgbench.errors import UsageError
 from rrgbench.roots import MAX_TEXT_BYTES, folder, read_text
@@ -32,7 +33,8 @@ class XMLReport:
     uid: str
     sections: dict[str, str]
     terms: tuple[str, ...]
-    image_ids: tuple[str, ...]
+    image_ids: tuple[str, ...]  # each once
+    repeated: tuple[str, ...]  # those that the file names twice
     synthetic: bool
 
 
@@ -45,7 +47,9 @@ def read(root: Path) -> list[XMLReport]:
     for name, text in _texts(root):
         report = _parse(name, text)
         if report.uid in found:
-            raise UsageError(f"{name}: the report {report.uid!r} stands in another file of {root} already; remove one.")
+            raise UsageError(
+                f"{name}: the report {quoting.name(report.uid)} stands in another file of {root} already; remove one."
+            )
         found[report.uid] = report
     if not found:
         raise UsageError(f"{root}: there is no report in it; a report is an .xml file such as {FOLDER}/1.xml.")
@@ -104,12 +108,14 @@ def _parse(name: str, text: str) -> XMLReport:
     uid = tree.find("uId")
     if tree.tag != "eCitation" or uid is None or not (uid.get("id") or "").strip():
         raise UsageError(f'{name}: no report of the collection: it should be an eCitation with <uId id="CXR…"/>.')
+    named = [image_id for part in tree.iter("parentImage") if (image_id := (part.get("id") or "").strip())]
     sections = {part.get("Label", "").lower(): part.text or "" for part in tree.iter("AbstractText")}
     return XMLReport(
         uid=uid.get("id", "").strip(),
         sections={section: words for section, words in sections.items() if section and words.strip()},
         terms=tuple(term for part in tree.iter("major") if split(term := (part.text or "").strip())[0]),
-        image_ids=tuple(image_id for part in tree.iter("parentImage") if (image_id := (part.get("id") or "").strip())),
+        image_ids=tuple(dict.fromkeys(named)),
+        repeated=tuple(image_id for at, image_id in enumerate(named) if image_id in named[:at]),
         synthetic=(tree.findtext("publisher") or "").strip() == SYNTHETIC,
     )
 

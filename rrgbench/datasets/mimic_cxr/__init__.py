@@ -61,7 +61,7 @@ class MimicCXR:
         self._index = indexing.read(*files)
         self._labels: dict[str, Labels] = {}
         for source, name in FILES.items():
-            if file := layout.table(self._root, name, required=source == labels):
+            if file := layout.table(self._root, name, source == labels, f"labels={source}"):
                 self._labels[source] = Labels(file, self._index.study)
                 files.append(file)
         self._images = layout.image_folder(self._root, self._index, images)

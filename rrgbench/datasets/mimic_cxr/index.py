@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from rrgbench import quoting
 from rrgbench.datasets.official import read_columns
 from rrgbench.errors import UsageError, did_you_mean
 
@@ -143,7 +144,8 @@ def _check_ids(rows: pd.DataFrame, file: Path, column: str, pattern: str, form: 
     if wrong.any():
         text = texts[int(wrong.argmax())]
         raise UsageError(
-            f"{file}, row {_row(rows, column, text)}, column {column!r}: {text[:80]!r} is no id of MIMIC-CXR ({form})."
+            f"{file}, row {_row(rows, column, text)}, column {column!r}: {quoting.name(text)} is no id of MIMIC-CXR"
+            f" ({form})."
         )
 
 
@@ -152,7 +154,7 @@ def _split_codes(rows: pd.DataFrame, file: Path) -> npt.NDArray[np.int8]:
     for text in column.categories:
         if text not in SPLITS:
             raise UsageError(
-                f"{file}, row {_row(rows, 'split', text)}, column 'split': {text[:80]!r} is not in {SPLITS}."
+                f"{file}, row {_row(rows, 'split', text)}, column 'split': {quoting.cell(text)} is not in {SPLITS}."
             )
     codes = np.array([SPLITS.index(text) for text in column.categories], dtype=np.int8)
     out: npt.NDArray[np.int8] = codes[column.codes.to_numpy()]
@@ -186,7 +188,7 @@ def _clock(rows: pd.DataFrame, file: Path, column: str, most: int) -> npt.NDArra
     if wrong.any():
         text = rows[column].cat.categories[int(wrong.to_numpy().argmax())]
         raise UsageError(
-            f"{file}, row {_row(rows, column, text)}, column {column!r}: {text[:80]!r} is not of the form"
+            f"{file}, row {_row(rows, column, text)}, column {column!r}: {quoting.cell(text)} is not of the form"
             f" {'YYYYMMDD' if column == 'StudyDate' else 'HHMMSS.fff'}."
         )
     numbers = np.asarray(values, dtype=np.float64)

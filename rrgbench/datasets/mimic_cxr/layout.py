@@ -26,9 +26,9 @@ SUFFIX = {"jpg": ".jpg", "dicom": ".dcm"}
 _PROBED = 100  # studies of each split whose files are looked for, to tell whether a folder holds such files
 
 
-def table(root: Path, name: str, required: bool = True) -> Path | None:
+def table(root: Path, name: str, required: bool = True, needed_by: str = "") -> Path | None:
     """The .csv or .csv.gz of this name. Raises UsageError where a required one is not there."""
-    return official.find(root, *(at + name for at in _JPG), required=required)
+    return official.find(root, *(at + name for at in _JPG), required=required, needed_by=needed_by)
 
 
 def study_folder(index: Index, at: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import subprocess
 import tempfile
@@ -37,10 +38,9 @@ _COLUMNS = [
     *(f"meteor_{side}_matches" for side in _SIDES),
 ]
 
-# pycocoevalcap's command, with a heap for longer reports and the collector that takes half the memory (no score
-# depends on either). The language is set because lower case depends on it.
+# pycocoevalcap's command, with a heap for longer reports. The language is set because lower case depends on it.
 _COMMAND = [
-    *("java", "-Xmx4G", "-XX:+UseSerialGC", "-Duser.language=en", "-Dfile.encoding=UTF-8"),
+    *("java", "-Xmx4G", "-Duser.language=en", "-Dfile.encoding=UTF-8"),
     *("-jar", upstream.METEOR_JAR, "-", "-", "-stdio", "-l", "en", "-norm"),
 ]
 _FOLDER = Path(upstream.__file__).parent
@@ -137,27 +137,47 @@ def ask(lines: Sequence[str]) -> tuple[list[str], str]:
     answers: list[str] = []
     with tempfile.TemporaryFile() as errors:  # not a pipe: one that nobody reads fills up and blocks
         process = subprocess.Popen(_COMMAND, cwd=_FOLDER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors)
+        watchdog = _Watchdog(process)
         try:
-            _, why = _answer(process, errors, "SCORE ||| a ||| a", _SECONDS_TO_START)
+            _, why = _answer(process, watchdog, errors, "SCORE ||| a ||| a", _SECONDS_TO_START)
             if why:
                 raise RunError(f"METEOR does not start ({why}).")
             for line in lines:
-                answer, why = _answer(process, errors, line, _SECONDS_A_REPORT + len(line) / 1000)
+                answer, why = _answer(process, watchdog, errors, line, _SECONDS_A_REPORT + len(line) / 1000)
                 if why:
                     return answers, why
                 answers.append(answer)
         finally:
+            watchdog.stop()
             process.kill()
             process.communicate()
     return answers, ""
 
 
-def _answer(process: subprocess.Popen[bytes], errors: IO[bytes], line: str, seconds: float) -> tuple[str, str]:
+class _Watchdog:
+    """Kills a process that takes too long. One thread for all of its answers: a timer an answer costs a tenth more."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.deadline = math.inf
+        self._process = process
+        self._stopped = threading.Event()
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def _watch(self) -> None:
+        while not self._stopped.wait(0.1):
+            if time.monotonic() > self.deadline:
+                self._process.kill()
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+
+def _answer(
+    process: subprocess.Popen[bytes], watchdog: _Watchdog, errors: IO[bytes], line: str, seconds: float
+) -> tuple[str, str]:
     """The answer to one line, or why there is none. A process that takes longer than ``seconds`` is killed."""
     assert process.stdin and process.stdout
-    started = time.monotonic()
-    watchdog = threading.Timer(seconds, process.kill)
-    watchdog.start()
+    deadline = watchdog.deadline = time.monotonic() + seconds
     try:
         process.stdin.write(f"{line}\n".encode())
         process.stdin.flush()
@@ -165,11 +185,11 @@ def _answer(process: subprocess.Popen[bytes], errors: IO[bytes], line: str, seco
     except BrokenPipeError:
         answer = b""
     finally:
-        watchdog.cancel()
+        watchdog.deadline = math.inf
     if answer.endswith(b"\n"):
         return answer.decode().strip(), ""
     process.wait()
-    if time.monotonic() - started >= seconds:
+    if time.monotonic() >= deadline:
         return "", f"stopped after {seconds:.0f} s"
     errors.seek(0)
     return "", errors.readline().decode(errors="replace").strip() or f"exit status {process.returncode}"
