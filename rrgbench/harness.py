@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from rrgbench import governance, plugins, progress, provenance, stats, tables
+from rrgbench import governance, plugins, progress, provenance, scoring, stats, tables
 from rrgbench.asking import run_async, total
 from rrgbench.cache import Cache
 from rrgbench.config import RunConfig, check
@@ -202,6 +202,7 @@ def rescore(folder: Path, metrics: Sequence[Any] | None = None, **given: Any) ->
             "terms": again.terms,
             "failures_count_as": config.failures,
             "resamples": config.resamples,
+            "intervals": scoring.INTERVALS,
             "scores": [score_record(each) for each in scores],
         }
         run_folder.write_json("scores.json", summary)
@@ -319,7 +320,7 @@ def _finish(
         "schema_version": SCHEMA_VERSION,
         "run_id": plan.run_id,
         "dataset": plan.parts["dataset"].name,
-        "dataset_spec": plan.parts["dataset"].public,
+        "dataset_spec": _dataset_spec(plan.parts["dataset"]),
         "dataset_digest": plan.dataset_digest,
         "split": plan.split,
         "system": plan.label,
@@ -335,6 +336,7 @@ def _finish(
         "failures": failures,
         "failures_count_as": plan.config.failures,
         "resamples": plan.config.resamples,
+        "intervals": scoring.INTERVALS,
         "created": manifest["created"],
         "costs": _costs(mine),
         "reports_digest": reports_digest({r["study_id"]: from_record(r) for r in mine}),
@@ -352,6 +354,12 @@ def _finish(
     }
     folder.write_json("manifest.json", manifest)
     return RunResult(folder.path, manifest, summary, tuple(scores))
+
+
+def _dataset_spec(dataset: Part) -> str:
+    """The spec as pages show it, with what the dataset alone knows of itself (which corpus a file holds)."""
+    about = getattr(dataset.obj, "about", "")
+    return f"{dataset.public} ({about})" if about else dataset.public
 
 
 def _costs(records: Sequence[Record]) -> dict[str, Any]:

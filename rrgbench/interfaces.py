@@ -44,7 +44,8 @@ class Dataset(Protocol):
     Optional: ``synthetic`` marks drawn data; ``official`` holds the published counts by split (None: of all), as in
     ``{"test": {"studies": 3269, "images": 5159}}``; ``notes()`` gives sentences on what was found and what is
     unverified; ``problems()`` gives sentences on what is wrong with the files; a static ``make(folder, studies, seed)``
-    writes a synthetic tree of the dataset's layout. The command `rrgbench data` uses them.
+    writes a synthetic tree of the dataset's layout, and may return options for its spec. The command `rrgbench data`
+    uses them. ``about`` is a word or two for pages that the spec doesn't say.
     """
 
     version: str

@@ -159,8 +159,8 @@ def test_a_dataset_that_raises_is_counted_up_to_there(error: BaseException) -> N
     assert found.total and found.total.studies == 1
     half = check(study("a", "train"), error, study("b", "test"), splits=("train", "test"))
     assert (
-        "Reading the split 'train' stopped after 1 studies, the split 'test' stopped after 0 studies, all studies stopped"
-        f" after 1 studies: {type(error).__name__}"
+        "Reading the split 'train' stopped after 1 studies, the split 'test' stopped after 0 studies, all studies"
+        f" stopped after 1 studies: {type(error).__name__}"
     ) in problems(half)
     assert len(half.problems) == 1
 

@@ -163,6 +163,7 @@ def test_one_prediction_file_under_several_protocols_gives_a_row_each(
     assert done.code == 0, done.err
     scores = {score["protocol"]: score for score in done.json()["scores"]}
     assert {name: scores[name]["n"] for name in ("r2gen", "findings")} == {"r2gen": 3, "findings": 2}
+    assert done.json()["dataset_spec"].endswith("(mimic-cxr)")
     assert len({score["signature"] for score in scores.values()}) == 3
     assert "unit:image" in scores["r2gen"]["signature"] and "vocabulary:none" not in scores["r2gen"]["signature"]
 

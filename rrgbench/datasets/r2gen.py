@@ -77,6 +77,7 @@ class R2Gen:
         self.synthetic, entries = _read(path)
         self._counts = {key: len(entries.get(key, ())) for key in KEYS}
         self.corpus: Corpus = _corpus(path, entries, corpus)
+        self.about = self.corpus
         self.terms = TERMS[self.corpus]
         self.official = OFFICIAL[self.corpus]
         group = _by_study if self.corpus == "mimic-cxr" else _by_entry
