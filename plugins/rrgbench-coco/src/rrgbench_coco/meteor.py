@@ -155,7 +155,7 @@ def ask(lines: Sequence[str]) -> tuple[list[str], str]:
 
 
 class _Watchdog:
-    """Kills a process that takes too long. One thread for all of its answers: a timer an answer costs a tenth more."""
+    """Kills a process that takes too long. One thread for all of its answers; a timer would be one for each."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.deadline = math.inf
