@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Any
 from rrgbench.hookspecs import hookimpl
 
 if TYPE_CHECKING:
+    from rrgbench.comparing import compare
     from rrgbench.harness import run, score
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "hookimpl", "run", "score"]
+__all__ = ["__version__", "compare", "hookimpl", "run", "score"]
 
-_LAZY = {"run": "rrgbench.harness", "score": "rrgbench.harness"}
+_LAZY = {"compare": "rrgbench.comparing", "run": "rrgbench.harness", "score": "rrgbench.harness"}
 
 
 def __getattr__(name: str) -> Any:
-    # `run` and `score` need pandas and pydantic; `from rrgbench import hookimpl` and `rrgbench --help` must not.
+    # They need pandas and pydantic; `from rrgbench import hookimpl` and `rrgbench --help` must not.
     if name in _LAZY:
         from importlib import import_module
 

@@ -140,7 +140,8 @@ _MARKS = {
 # What scores.json may hold: figures of the whole run. A new key is added here when it is an aggregate, too.
 _AGGREGATES = {
     "": "schema_version run_id dataset dataset_spec dataset_digest split system parts specs baseline baseline_notes"
-    " synthetic terms n n_patients coverage failures failures_count_as resamples created costs reports_digest scores",
+    " synthetic terms n n_patients coverage failures failures_count_as resamples intervals created costs reports_digest"
+    " scores",
     "costs": "encode_seconds write_seconds tokens usd calls",
     "scores": "metric protocol value ci n n_failed higher_is_better signature reason",
 }

@@ -27,6 +27,7 @@ _NEEDS = (*_MADE, "reference", "labels")
 UNIT = ("study_id", "image_id")  # the index of kept rows; image_id is blank where the unit is the study
 UNDEFINED = "undefined on these studies (of a label: no positive or no negative case)"
 UNITS = {"study": "studies", "image": "images"}
+INTERVALS = "bca"  # how they are made, as scores.json says it: docs/statistics.md
 MANY = 10  # a metric with more scores than this says once, under its own name, that it could not be computed
 
 
@@ -113,7 +114,7 @@ def score(metric: Part, protocol: Protocol, all_cases: Sequence[Case], terms: Te
             rows = metric.obj.rows(usable)
             _check_rows(rows, usable)
             values = {str(name): float(value) for name, value in metric.obj.reduce(rows).items()}
-            intervals = _intervals(metric, rows, usable, terms)
+            intervals = _intervals(metric, rows, values, usable, terms)
             described = [metric.obj.describe(rows)] if hasattr(metric.obj, "describe") else []
         except FAULTS as error:
             fault = f"{type(error).__name__}: {error}"
@@ -220,10 +221,11 @@ def resamples(studies: Sequence[Study], number: int, seed: int) -> stats.Array |
 
 
 def _intervals(
-    metric: Part, rows: pd.DataFrame, usable: Sequence[Case], terms: Terms
+    metric: Part, rows: pd.DataFrame, values: Mapping[str, float], usable: Sequence[Case], terms: Terms
 ) -> dict[str, tuple[float, float] | None]:
-    """95 % percentile intervals, from the draws of those studies that the metric has rows of."""
+    """95 % intervals, from the draws of those studies that the metric has rows of."""
     if terms.weights is None or not getattr(metric.obj, "resamplable", True):
         return {}
     drawn = metric.obj.reduce(rows, terms.weights[:, [terms.position[case.study.study_id] for case in usable]])
-    return {str(name): stats.percentile_interval(np.asarray(values, float)) for name, values in drawn.items()}
+    left_out = metric.obj.reduce(rows, stats.left_out_weights([case.study.patient_id for case in usable]))
+    return {name: stats.bca_interval(value, drawn[name], left_out[name]) for name, value in values.items()}

@@ -65,8 +65,7 @@ class Classification:
         for at, label in enumerate(labels):
             known = ~np.isnan(truth[:, at]) & ~np.isnan(probability[:, at])
             y, p, drawn = truth[known, at] > 0.5, probability[known, at], w[:, known]
-            areas["auroc"][label] = stats.auroc(y, p, drawn)
-            areas["ap"][label] = stats.average_precision(y, p, drawn)
+            areas["auroc"][label], areas["ap"][label] = stats.areas(y, p, drawn)
         for name, by_label in areas.items():
             out[f"{name}_macro"] = counts.mean_of_defined(np.array(list(by_label.values())).T)
         tp, fp, fn = counts.counts(truth, called, w)
@@ -79,6 +78,14 @@ class Classification:
             out[f"recall_{label}"] = stats.divide(tp[:, at], tp[:, at] + fn[:, at])
             out[f"f1_{label}"] = counts.f1(tp[:, at], fp[:, at], fn[:, at])
         return out if weights is not None else {name: value[0] for name, value in out.items()}
+
+    def exchangeable(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """The rows with ranks for probabilities, which give the same scores.
+
+        Where two systems' rows change places, their scales must be alike (Bandos, Rockette & Gur 2005 swap ranks, too).
+        """
+        columns = [c for c in rows.columns if str(c).startswith("probability_")]
+        return rows.assign(**rows[columns].rank(pct=True))
 
     def describe(self, rows: pd.DataFrame) -> str:
         """The labels compared."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from rrgbench.labels import snake
 from rrgbench.stats import Array, divide, mean
@@ -20,8 +21,7 @@ def counts(truth: Array, called: Array, weights: Array) -> tuple[Array, Array, A
 
     ``truth`` and ``called`` have shape (rows, labels) and hold 1, 0, or NaN for what is left out.
     """
-    tp, fp, fn = _outcomes(truth, called)
-    return weights @ tp, weights @ fp, weights @ fn
+    return _counted(_outcomes(truth, called), weights)
 
 
 def averages(
@@ -31,14 +31,15 @@ def averages(
 
     As scikit-learn's: micro pools the counts; macro is the plain mean over the labels, weighted the mean over them by
     how often each is true, samples the mean over the rows of each row's own; 0/0 is 0. Higher is better.
-    Where a label is 0/0 in a resample and not in the data it is left out of that resample's mean: it is the drawing
-    that lacks its positives, and a 0 there would widen the interval of a perfect system.
+    Where a label is 0/0 in a resample that drew none of its positives, though the data have some, it is left out of
+    that resample's mean: it is the drawing that lacks them, and a 0 there would widen a perfect system's interval.
     """
-    drawn, whole = counts(truth, called, weights), counts(truth, called, np.ones((1, len(truth))))
+    outcomes = _outcomes(truth, called)
+    drawn, whole = _counted(outcomes, weights), _counted(outcomes, np.ones((1, len(truth))))
     out: dict[str, Array] = {}
     for kind in kinds:
         if kind == "samples":
-            values = _over_rows(truth, called, weights)
+            values = _over_rows(outcomes, ~(np.isnan(truth) | np.isnan(called)).all(axis=1), weights)
         else:
             values = {value: _over_labels(kind, value, drawn, whole) for value in VALUES}
         out |= {f"{prefix}_{kind}_{value}_{suffix}": of_resamples for value, of_resamples in values.items()}
@@ -52,21 +53,21 @@ def _over_labels(
     """One average over the labels, from the counts of the resamples and of the whole data."""
     if kind == "micro":
         drawn, whole = _pooled(drawn), _pooled(whole)
-    (top, bottom), (_, ever) = _fractions(*drawn)[value], _fractions(*whole)[value]
-    of_label = np.where(ever == 0, 0.0, divide(top, bottom))
+    support, in_data = drawn[0] + drawn[2], whole[0] + whole[2]
+    top, bottom = _fractions(*drawn)[value]
+    lost = (bottom == 0) & (support == 0) & (in_data > 0)
+    of_label = np.where(lost, np.nan, divide(top, bottom, empty=0.0))
     if kind != "weighted":
         return mean_of_defined(of_label)
-    support, in_data = drawn[0] + drawn[2], whole[0] + whole[2]
     return mean_of_defined(of_label, support) if in_data.any() else np.zeros(len(of_label))
 
 
-def _over_rows(truth: Array, called: Array, weights: Array) -> dict[str, Array]:
-    """Precision, recall and F1 of each row over its labels, and their means over the rows drawn."""
-    known = ~(np.isnan(truth) | np.isnan(called)).all(axis=1)
-    tp, fp, fn = (each[known].sum(axis=1) for each in _outcomes(truth, called))
-    of_rows = np.array([divide(top, bottom, empty=0.0) for top, bottom in _fractions(tp, fp, fn).values()])
-    drawn = weights[:, known]
-    return dict(zip(VALUES, divide(of_rows @ drawn.T, drawn.sum(axis=1)), strict=True))
+def _over_rows(outcomes: tuple[Array, Array, Array], known: npt.ArrayLike, weights: Array) -> dict[str, Array]:
+    """Precision, recall and F1 of each row over its labels, and their means over the known rows drawn."""
+    tp, fp, fn = (each.sum(axis=1) for each in outcomes)
+    of_rows = [divide(*fraction, empty=0.0) for fraction in _fractions(tp, fp, fn).values()]
+    *totals, drawn = (weights @ np.stack([*of_rows, np.asarray(known, float)], axis=1)).T
+    return {value: divide(total, drawn) for value, total in zip(VALUES, totals, strict=True)}
 
 
 def exact_match(truth: Array, called: Array, weights: Array) -> Array:
@@ -98,6 +99,12 @@ def average_names(prefix: str, suffixes: Sequence[str], kinds: Sequence[Average]
 def columns(prefix: str, labels: Sequence[str]) -> list[str]:
     """The names of a metric's columns, one a label: ``<prefix>_pleural_effusion``."""
     return [f"{prefix}_{snake(label)}" for label in labels]
+
+
+def _counted(outcomes: tuple[Array, Array, Array], weights: Array) -> tuple[Array, Array, Array]:
+    """How often each outcome was drawn of each label, in one product."""
+    tp, fp, fn = np.split(weights @ np.concatenate(outcomes, axis=1), 3, axis=1)
+    return tp, fp, fn
 
 
 def _outcomes(truth: Array, called: Array) -> tuple[Array, Array, Array]:
