@@ -32,9 +32,7 @@ def build(sources: Sequence[Path], out: Path, *, title: str = "rrgbench leaderbo
 
     Raises ``UsageError`` where a source does not exist, ``out`` is a folder, or no run is left to show.
     """
-    out = Path(out)
-    if out.is_dir():
-        raise UsageError(f"{out} is a folder. Name the HTML file to write, such as {out / 'leaderboard.html'}.")
+    _check_file(Path(out))
     entries, problems = read_all([Path(source) for source in sources])
     if not entries:
         where = ", ".join(str(source) for source in sources) or "(no folder given)"
@@ -48,6 +46,13 @@ def build(sources: Sequence[Path], out: Path, *, title: str = "rrgbench leaderbo
     html = page(boards, problems, title=title, n_runs=len(entries), built=datetime.now(UTC))
     if any(entry.terms != "open" for entry in entries):
         governance.check_published(html, "The page (title, paths of what was left out, or a run of open data)")
+    write_page(Path(out), html)
+    return Built(Path(out), len(entries), tuple(problems))
+
+
+def write_page(out: Path, html: str) -> None:
+    """Write a page, whole or not at all. Raises UsageError where ``out`` is a folder."""
+    _check_file(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
     try:
@@ -55,4 +60,8 @@ def build(sources: Sequence[Path], out: Path, *, title: str = "rrgbench leaderbo
         partial.replace(out)
     finally:
         partial.unlink(missing_ok=True)
-    return Built(out, len(entries), tuple(problems))
+
+
+def _check_file(out: Path) -> None:
+    if out.is_dir():
+        raise UsageError(f"{out} is a folder. Name the HTML file to write, such as {out / 'page.html'}.")

@@ -12,7 +12,8 @@ from rrgbench import __version__
 from rrgbench.leaderboard.boards import Board
 from rrgbench.leaderboard.entries import Problem
 from rrgbench.leaderboard.figures import SAMPLE, many
-from rrgbench.leaderboard.markup import Html, el
+from rrgbench.leaderboard.markup import Html, el, join
+from rrgbench.leaderboard.quotes import quotes
 from rrgbench.leaderboard.stages import stages
 from rrgbench.leaderboard.table import badge, column_keys, menu, notes, scores_table
 
@@ -22,24 +23,8 @@ SYNTHETIC = "Synthetic: phantom radiographs drawn by code. These numbers say not
 def page(boards: Sequence[Board], problems: Sequence[Problem], *, title: str, n_runs: int, built: datetime) -> str:
     """The whole document. It loads nothing: style and script are inside, and its policy allows only these two."""
     named = {f"b{number}": board for number, board in enumerate(boards, start=1)}
-    style = Html("\n".join([_asset("page.css"), *(_column_rules(name, board) for name, board in named.items())]))
-    script = _asset("page.js")
-    policy = (
-        f"default-src 'none'; style-src '{_sha256(style)}'; script-src '{_sha256(script)}'; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
-    )
-    head = el(
-        "head",
-        el("meta", charset="utf-8"),
-        el("meta", http_equiv="Content-Security-Policy", content=policy),
-        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        el("meta", name="color-scheme", content="light dark"),
-        el("meta", name="generator", content=f"rrgbench {__version__}"),
-        el("title", title),
-        el("style", style),
-    )
-    body = el(
-        "body",
+    return document(
+        title,
         el(
             "header",
             el("h1", title),
@@ -58,9 +43,30 @@ def page(boards: Sequence[Board], problems: Sequence[Problem], *, title: str, n_
             el("time", f"{built:%Y-%m-%d %H:%M} UTC", datetime=f"{built:%Y-%m-%dT%H:%M:%SZ}"),
             ". For research, not for clinical use.",
         ),
-        el("script", script),
+        style=Html("\n".join(_column_rules(name, board) for name, board in named.items())),
+        script=_asset("page.js"),
     )
-    return f'<!DOCTYPE html>\n<html lang="en">{head}{body}</html>\n'
+
+
+def document(title: str, *body: Html | None, style: Html, script: Html | None = None) -> str:
+    """An HTML document in the look of the leaderboard. Its policy allows its own style and script, and nothing else."""
+    style = join(_asset("page.css"), "\n", style)
+    policy = (
+        f"default-src 'none'; style-src '{_sha256(style)}'; script-src '{_sha256(script or '')}'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    head = el(
+        "head",
+        el("meta", charset="utf-8"),
+        el("meta", http_equiv="Content-Security-Policy", content=policy),
+        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        el("meta", name="color-scheme", content="light dark"),
+        el("meta", name="generator", content=f"rrgbench {__version__}"),
+        el("title", title),
+        el("style", style),
+    )
+    content = el("body", *body, el("script", script) if script else None)
+    return f'<!DOCTYPE html>\n<html lang="en">{head}{content}</html>\n'
 
 
 def _asset(name: str) -> Html:
@@ -141,6 +147,7 @@ def _board(name: str, board: Board) -> Html:
         ),
         notes(board),
         stages(board),
+        quotes(board),
         id=name,
         class_="board",
     )
