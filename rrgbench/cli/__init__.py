@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from rrgbench.cli import data, leaderboard, machine, parts, run, train
+from rrgbench.cli import audit, compare, data, explain, leaderboard, machine, parts, published, run, slices, train
 
 app = typer.Typer(
     name="rrgbench",
@@ -27,6 +27,11 @@ app.command("info")(parts.info)
 app.add_typer(parts.plugins, name="plugins")
 app.add_typer(data.app, name="data")
 app.add_typer(leaderboard.app, name="leaderboard")
+app.command("compare")(compare.compare)
+app.command("explain")(explain.explain)
+app.command("slices")(slices.slices)
+app.command("published")(published.published)
+app.add_typer(audit.app, name="audit")
 app.command("doctor")(machine.doctor)
 
 

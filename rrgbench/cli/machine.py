@@ -8,7 +8,10 @@ import typer
 
 
 def doctor(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Say what works on this machine, proved by running it."""
+    """Say what works on this machine, proved by running it: metrics and labelers on reports of known scores.
+
+    Each line is ok, unavailable (it says what to install or set) or broken, which makes the exit code 1.
+    """
     from dataclasses import asdict
 
     from rrgbench import doctor as checks
