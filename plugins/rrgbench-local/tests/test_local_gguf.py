@@ -164,10 +164,10 @@ def test_an_interrupt_in_the_middle_of_a_call_ends_the_process() -> None:
 import asyncio, signal, threading, time
 from rrgbench.types import Message
 from rrgbench_local.gguf import LocalGGUF
-llm = LocalGGUF(max_tokens=60)
+llm = LocalGGUF(max_tokens=800)
 asyncio.run(llm.complete([Message("user", "Say hello.")]))
-threading.Timer(0.2, signal.raise_signal, [signal.SIGINT]).start()
-asyncio.run(llm.complete([Message("user", "Count from one to one hundred in words.")]))
+threading.Timer(0.05, signal.raise_signal, [signal.SIGINT]).start()
+asyncio.run(llm.complete([Message("user", "Write a long story about a lighthouse and its keeper.")]))
 """
     done = run_python(code)
     assert done.returncode in (1, 130, -signal.SIGINT)
