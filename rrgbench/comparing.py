@@ -26,9 +26,10 @@ TIE = 0.0005  # a gain of 0 to three decimals
 
 @dataclass(frozen=True)
 class Moved:
-    """What b's report of one study, in place of a's, does to a's score, times the number of studies.
+    """What b's report of one study, in place of a's, does to the score, times the number of studies.
 
-    Of a mean over studies it is the difference of the study's own two scores. Above 0 is better, whatever the metric.
+    The mean of what a's score gains by it and what b's score loses without it. Of a mean over studies that is the
+    difference of the study's own two scores. Above 0 is better, whatever the metric.
     """
 
     study_id: str
@@ -42,7 +43,7 @@ class Comparison:
     ``difference`` is b's value minus a's, ``ci`` its 95 % interval, ``p`` that of paired randomisation, ``p_holm`` and
     ``p_bh`` the same adjusted for all the comparisons made together; ``smallest`` is the smallest true difference that
     the sample could show. ``better``, ``worse`` and ``same`` count the studies for which b's report in place of a's
-    makes a's score better, worse, or leaves it as it is to three decimals (``Moved.gain``); ``most_better`` and
+    makes the score better, worse, or leaves it as it is to three decimals (``Moved.gain``); ``most_better`` and
     ``most_worse`` are those that move it most. What could not be computed is None, and ``reason`` says why.
     """
 
@@ -164,7 +165,7 @@ class _Pair:
             left_out = self._differences(stats.left_out_weights(self.patients))
             beside, exchangeable = self._beside(*values)
             swapped = _swapped(self.metric, beside, exchangeable, stats.swap_weights(self.patients, swaps, seed))
-            gains = self._gains(beside, exchangeable, values[0])
+            gains = self._gains(beside, exchangeable, *values)
         for score in self.scores:
             name = score.metric
             one, two = (float(each.get(name, np.nan)) for each in values)
@@ -227,16 +228,19 @@ class _Pair:
         }
         return rows, [name for name, holds in same.items() if holds]
 
-    def _gains(self, beside: pd.DataFrame, names: Sequence[str], a: Mapping[str, float]) -> dict[str, stats.Array]:
-        """How much each score of a rises when b's rows of one study stand for a's, times the number of studies."""
+    def _gains(
+        self, beside: pd.DataFrame, names: Sequence[str], a: Mapping[str, float], b: Mapping[str, float]
+    ) -> dict[str, stats.Array]:
+        """``Moved.gain`` of each study, in the order of their ids, where higher is better."""
         studies, of_row = np.unique(np.asarray(self.studies, dtype=object), return_inverse=True)
         found: dict[str, list[stats.Array]] = {name: [] for name in names}
         most = max(1, stats.CHUNK // (2 * len(of_row)))
         for start in range(0, len(studies), most):
             theirs = np.arange(start, min(start + most, len(studies)))[:, None] == of_row[None]
-            scores = self.metric.reduce(beside, np.concatenate([~theirs, theirs], axis=1).astype(float))
+            weights = np.concatenate([~theirs, theirs], axis=1).astype(float)
+            with_theirs, with_ours = self.metric.reduce(beside, weights), self.metric.reduce(beside, 1 - weights)
             for name, of_study in found.items():
-                of_study.append((scores[name] - a[name]) * len(studies))
+                of_study.append((with_theirs[name] - a[name] + b[name] - with_ours[name]) * len(studies) / 2)
         return {name: np.concatenate(each) for name, each in found.items()}
 
     def _with_studies(self, found: Comparison, gains: stats.Array) -> Comparison:

@@ -56,7 +56,9 @@ def _print(found: Compared) -> None:
             concerned = [f"{each.metric} ({each.protocol})" for each in mine if each.reason == reason]
             typer.echo(f"{', '.join(concerned)}: {reason}")
         if moved := next((each for each in mine if each.most_better or each.most_worse), None):
-            typer.echo(f"studies that move {moved.metric} ({moved.protocol}) most:")
+            typer.echo(
+                f"studies that move {moved.metric} ({moved.protocol}) most (its change x the number of studies):"
+            )
             typer.echo(f"  for B: {_studies(moved.most_better)}\n  for A: {_studies(moved.most_worse)}")
     tested = sum(each.p is not None for each in found.comparisons)
     typer.echo(LEGEND.format(swaps=f"{found.swaps:,}", resamples=f"{found.resamples:,}", many=tested).rstrip())

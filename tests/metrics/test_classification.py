@@ -130,3 +130,17 @@ def test_a_resample_without_a_label_s_positives_does_not_widen_a_perfect_system_
     weights[0, 0] = 30.0  # one study alone: most labels have no positive here
     macro = metric.reduce(rows, weights)["classification_macro_f1_14"]
     assert np.asarray(macro).min() == 1.0
+
+
+def test_rows_made_exchangeable_give_the_same_scores_on_any_scale() -> None:
+    cases, _, probability = random_cases(4, 30)
+    shrunk = [
+        case(i, {f.label: f.status for f in c.study.labels or ()}, dict(zip(CHEXPERT.labels, p / 100, strict=True)))
+        for i, (c, p) in enumerate(zip(cases, probability, strict=True))
+    ]
+    metric = Classification()
+    one, other = (metric.exchangeable(metric.rows(each)) for each in (cases, shrunk))
+    ranks = [column for column in one if str(column).startswith("probability_")]
+    np.testing.assert_array_equal(one[ranks], other[ranks])
+    own, ranked = metric.reduce(metric.rows(cases)), metric.reduce(one)
+    assert dict(ranked) == pytest.approx(dict(own), nan_ok=True)

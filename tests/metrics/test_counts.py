@@ -64,3 +64,17 @@ def test_where_nothing_was_drawn_there_is_no_average() -> None:
 def test_averages_are_named_as_announced() -> None:
     got = counts.averages("x", "y", *matrices(0, 5), np.ones((1, 5)), KINDS)
     assert list(got) == counts.average_names("x", ["y"], KINDS)
+
+
+def test_a_label_that_a_system_never_calls_has_precision_0_in_each_resample_that_drew_its_positives() -> None:
+    truth = np.array([[1.0, 1.0], [1.0, 0.0], [0.0, 1.0]])
+    called = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    weights = np.array([[1.0, 1, 0], [0, 3, 0]])  # the second label: never called here; no positive here
+    got = counts.averages("x", "y", truth, called, weights)["x_macro_precision_y"]
+    np.testing.assert_allclose(got, [(1 + 0) / 2, 1.0])
+
+
+def test_a_label_without_positives_in_the_data_counts_0_in_every_resample() -> None:
+    truth, called = np.array([[1.0, 0.0], [1.0, 0.0]]), np.array([[1.0, 1.0], [1.0, 0.0]])
+    got = counts.averages("x", "y", truth, called, np.array([[1.0, 1], [0, 2]]))["x_macro_f1_y"]
+    np.testing.assert_allclose(got, 0.5)  # also where the false call was not drawn
