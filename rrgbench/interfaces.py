@@ -168,7 +168,8 @@ class Metric(Protocol):
     ``needs`` names what a case must have for it to get a row: any of "report", "reference", "labels", "findings";
     "reference|labels" is the first of the two that the data have. The core passes only such cases, so ``candidate`` is
     never None for a metric that needs "report", and so on. Optional: ``resamplable = False`` says that resampling the
-    rows means nothing, so that there is no interval; ``describe(rows)`` adds to the signature what depends on the data.
+    rows means nothing, so that there is no interval; ``describe(rows)`` adds to the signature what depends on the data;
+    ``exchangeable(rows)``, for paired tests, gives the rows as two systems may swap them (ranks for probabilities).
     """
 
     version: str
