@@ -13,7 +13,7 @@ from rrgbench.leaderboard.entries import Entry, read_all
 from rrgbench.parts import Part, build, load_class, options
 from rrgbench.planning import Plan
 from rrgbench.protocols import protocol
-from rrgbench.replanning import replanned
+from rrgbench.replanning import config_of, replanned
 from rrgbench.runs import RunFolder, findings_of, from_record
 from rrgbench.signatures import Difference
 from rrgbench.specs import Spec
@@ -185,7 +185,9 @@ class _Given:
         return made
 
     def _score_again(self, metric: Part, name: str, failures: str) -> list[Score]:
-        plan = replanned(self._read(), (protocol(name),), (metric,), failures)
+        run = self._read()
+        config = config_of(run.folder, run.manifest, failures=failures)
+        plan = replanned(run.folder, run.manifest, config, (protocol(name),), (metric,))
         lost = Failure("missing", "reports.jsonl has no line for this study")
         unfound = Failure("encoder", "no findings were made for this study")
         reports = {study.study_id: self._texts.get(study.study_id, lost) for study in plan.studies}

@@ -25,6 +25,7 @@ from rrgbench.errors import RunError, UsageError
 from rrgbench.evaluating import State, reports_digest, score_stage
 from rrgbench.parts import Part, build
 from rrgbench.planning import Plan, context, measures, plan, planned
+from rrgbench.replanning import config_of, replanned
 from rrgbench.runs import (
     SCHEMA_VERSION,
     Record,
@@ -172,19 +173,11 @@ def rescore(folder: Path, metrics: Sequence[Any] | None = None, **given: Any) ->
         manifest, summary = run_folder.read_json("manifest.json"), run_folder.read_json("scores.json")
         if manifest is None or summary is None:
             raise UsageError(f"{folder} holds no finished run: it has no scores.json.")
-        if not manifest.keys() >= {"config", "parts", "dataset"}:
-            raise RunError(f"{folder / 'manifest.json'} is damaged.")
         changed = {key: value for key, value in given.items() if value is not None}
-        kept = {key: manifest["config"][key] for key in ("limit", "split", "seed", "failures", "resamples", "protocol")}
-        config = check(RunConfig, {**kept, **changed, "metric": metrics, "out": folder})
-        dataset = build(catalogue, "dataset", manifest["parts"]["dataset"])
-        made_under = str(manifest["dataset"].get("terms"))
-        governance.check_terms(str(folder / "manifest.json"), made_under)
-        again = planned(config, {"dataset": dataset}, *measures(config, catalogue), terms=made_under)
+        config = config_of(folder, manifest, **changed, metric=metrics, out=folder)
+        again = replanned(folder, manifest, config, *measures(config, catalogue))
         if again.terms != "open":
             run_folder.keep_private()
-        if again.dataset_digest != manifest["dataset"]["digest"]:
-            raise UsageError(f"{folder}: the dataset {dataset.spec} is not what it was when the reports were made.")
         records = run_folder.records()
         lost = Failure("missing", "reports.jsonl has no line for this study")
         there = {study_id: from_record(record) for study_id, record in records.items()}

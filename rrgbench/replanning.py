@@ -2,36 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 from rrgbench import governance, plugins
 from rrgbench.config import RunConfig, check
 from rrgbench.errors import RunError, UsageError
 from rrgbench.parts import Part, build
 from rrgbench.planning import Plan, planned
 from rrgbench.protocols import Protocol
-from rrgbench.stored import StoredRun
 
-_KEPT = ("limit", "split", "seed", "failures", "resamples")
+_KEPT = ("limit", "split", "seed", "failures", "resamples", "protocol")
+
+
+def config_of(folder: Path, manifest: Mapping[str, Any], **changed: Any) -> RunConfig:
+    """How the run of a folder was scored, with changes. Raises RunError for a damaged manifest."""
+    if not manifest.keys() >= {"config", "parts", "dataset"}:
+        raise RunError(f"{folder / 'manifest.json'} is damaged.")
+    return check(RunConfig, {**{key: manifest["config"][key] for key in _KEPT}, **changed})
 
 
 def replanned(
-    run: StoredRun,
+    folder: Path,
+    manifest: Mapping[str, Any],
+    config: RunConfig,
     protocols: tuple[Protocol, ...] = (),
     metrics: tuple[Part, ...] = (),
-    failures: str | None = None,
+    unavailable: Mapping[str, str] | None = None,
 ) -> Plan:
     """The plan of a run with its dataset read again. Nothing is written.
 
     Raises UsageError where the dataset can't be read here, or is not what it was when the reports were made.
     """
-    manifest = run.manifest
-    if not manifest.keys() >= {"config", "parts", "dataset"}:
-        raise RunError(f"{run.folder / 'manifest.json'} is damaged.")
-    kept = {key: manifest["config"][key] for key in _KEPT}
-    config = check(RunConfig, {**kept, **({"failures": failures} if failures else {})})
     dataset = build(plugins.catalogue(), "dataset", manifest["parts"]["dataset"])
     terms = str(manifest["dataset"].get("terms"))
-    governance.check_terms(str(run.folder / "manifest.json"), terms)
-    again = planned(config, {"dataset": dataset}, protocols, metrics, {}, terms=terms)
+    governance.check_terms(str(folder / "manifest.json"), terms)
+    again = planned(config, {"dataset": dataset}, protocols, metrics, unavailable or {}, terms=terms)
     if again.dataset_digest != manifest["dataset"]["digest"]:
-        raise UsageError(f"{run.folder}: the dataset {dataset.spec} is not what it was when the reports were made.")
+        raise UsageError(f"{folder}: the dataset {dataset.spec} is not what it was when the reports were made.")
     return again

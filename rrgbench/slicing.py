@@ -21,7 +21,7 @@ import pandas as pd
 from rrgbench import cutting, pairing, stats, stored
 from rrgbench.errors import FAULTS
 from rrgbench.governance import strictest
-from rrgbench.replanning import replanned
+from rrgbench.replanning import config_of, replanned
 from rrgbench.stored import Scored
 from rrgbench.types import Study
 
@@ -124,7 +124,8 @@ def slices(
     terms = []
     for named in runs:
         figures = pairing.figures(named, metrics, notes)
-        plan = replanned(named.run)
+        folder, manifest = named.run.folder, named.run.manifest
+        plan = replanned(folder, manifest, config_of(folder, manifest))
         terms.append(plan.terms)
         patients = [study.patient_id for study in plan.studies]
         drawn = stats.patient_weights(patients, plan.config.resamples or RESAMPLES, plan.config.seed)

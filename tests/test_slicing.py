@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import rrgbench
 from rrgbench import cutting, stats, stored
 from rrgbench.errors import UsageError
-from rrgbench.replanning import replanned
+from rrgbench.replanning import config_of, replanned
 from rrgbench.slices_page import page
 from rrgbench.slicing import LEAST, Sliced, gap_interval, slices
 from rrgbench.types import Finding, Findings, Image, Status, Study, Vocabulary
@@ -58,7 +58,12 @@ def test_a_slice_scores_what_its_studies_score_alone(run: Path) -> None:
     read = stored.read(run)
     lines = [json.loads(line) for line in (run / "reports.jsonl").read_text().splitlines()]
     reports = {line["study_id"]: line["text"] for line in lines}
-    women = [s for s in replanned(read).studies if s.demographics["sex"] == "F"]
+    plan = replanned(read.folder, read.manifest, config_of(read.folder, read.manifest))
+    women = [s for s in plan.studies if s.demographics["sex"] == "F"]
+        s
+        for s in replanned(read.folder, read.manifest, config_of(read.folder, read.manifest)).studies
+        if s.demographics["sex"] == "F"
+    ]
     references = {s.study_id: s.sections["findings"] + " " + s.sections["impression"] for s in women}
     mine = {study_id: reports[study_id] for study_id in references}
     alone = rrgbench.score(mine, references, metrics=["rulelabel"], terms="open", resamples=0)
