@@ -60,10 +60,6 @@ def test_a_slice_scores_what_its_studies_score_alone(run: Path) -> None:
     reports = {line["study_id"]: line["text"] for line in lines}
     plan = replanned(read.folder, read.manifest, config_of(read.folder, read.manifest))
     women = [s for s in plan.studies if s.demographics["sex"] == "F"]
-        s
-        for s in replanned(read.folder, read.manifest, config_of(read.folder, read.manifest)).studies
-        if s.demographics["sex"] == "F"
-    ]
     references = {s.study_id: s.sections["findings"] + " " + s.sections["impression"] for s in women}
     mine = {study_id: reports[study_id] for study_id in references}
     alone = rrgbench.score(mine, references, metrics=["rulelabel"], terms="open", resamples=0)
