@@ -161,12 +161,13 @@ print(asyncio.run(llm.complete([Message("user", "Say hello.")])).model)
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_an_interrupt_in_the_middle_of_a_call_ends_the_process() -> None:
     code = """
-import asyncio, signal, threading, time
+import asyncio, os, signal, threading
 from rrgbench.types import Message
 from rrgbench_local.gguf import LocalGGUF
-llm = LocalGGUF(max_tokens=800)
+llm = LocalGGUF(max_tokens=300)
 asyncio.run(llm.complete([Message("user", "Say hello.")]))
-threading.Timer(0.05, signal.raise_signal, [signal.SIGINT]).start()
+# Sent to the process, as Ctrl-C is: raised in this thread it would not wake the one that waits.
+threading.Timer(0.2, os.kill, [os.getpid(), signal.SIGINT]).start()
 asyncio.run(llm.complete([Message("user", "Write a long story about a lighthouse and its keeper.")]))
 """
     done = run_python(code)
