@@ -164,6 +164,7 @@ def test_an_interrupt_in_the_middle_of_a_call_ends_the_process() -> None:
 import asyncio, os, signal, threading
 from rrgbench.types import Message
 from rrgbench_local.gguf import LocalGGUF
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs in the background without it
 llm = LocalGGUF(max_tokens=300)
 asyncio.run(llm.complete([Message("user", "Say hello.")]))
 # Sent to the process, as Ctrl-C is: raised in this thread it would not wake the one that waits.
