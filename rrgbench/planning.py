@@ -81,13 +81,17 @@ def plan(config: RunConfig, catalogue: plugins.Catalogue) -> list[Plan]:
             built[key] = build(catalogue, kind, spec)
         return built[key]
 
-    measured = measures(config, catalogue)
+    protocols, metrics, unavailable = measures(config, catalogue)
+    counted: dict[str, tuple[Protocol, ...]] = {}  # a dataset's training words are counted once for all systems
     plans: dict[str, Plan] = {}
     for specs in config.grid():
         if "llm" in specs and not hasattr(part("llm", specs["llm"], specs["dataset"]).obj, "complete"):
             specs.pop("prompt"), specs.pop("renderer")  # a Writer has no prompt
         parts = {kind: part(kind, spec, specs["dataset"], specs.get("renderer")) for kind, spec in specs.items()}
-        each = planned(config, parts, *measured)
+        dataset = str(specs["dataset"])
+        each = planned(config, parts, counted.get(dataset, protocols), metrics, unavailable)
+        words = [fitted.vocabulary for fitted in each.protocols]
+        counted[dataset] = tuple(replace(p, vocabulary=known) for p, known in zip(protocols, words, strict=True))
         plans.setdefault(each.run_id, each)
     return list(plans.values())
 

@@ -80,7 +80,7 @@ class Protocol:
         if self.unit == "image" and not images:
             out = replace(out, unit="study")
             warnings.append(f"{self.name} counts images, and the data have none: each study counts once")
-        if self.min_count and train:
+        if self.min_count and train and self.vocabulary is None:
             try:
                 words = r2gen.vocabulary(out._training_texts(train()), self.min_count)
             except UsageError as error:

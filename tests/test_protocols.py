@@ -204,3 +204,12 @@ def test_a_training_split_without_reports_makes_no_vocabulary() -> None:
 def test_an_image_that_is_named_twice_counts_once() -> None:
     twice = replace(TWO, images=(*TWO.images, *TWO.images))
     assert protocol("r2gen").units(twice) == ("s1-0", "s1-1")
+
+
+def test_the_training_words_are_counted_once_for_all_systems_of_a_grid() -> None:
+    once, _ = protocol("r2gen").fitted([TWO], lambda: [TWO] * 10)
+
+    def again() -> list[Study]:
+        raise AssertionError("the training split is read again")
+
+    assert once.fitted([TWO], again) == (once, [])
