@@ -11,6 +11,7 @@ import pytest
 from rrgbench_bertscore import upstream
 from rrgbench_bertscore.metric import BertScore
 
+from rrgbench.devices import pick_device
 from rrgbench.errors import UsageError
 from rrgbench.interfaces import Metric
 from rrgbench.parts import build
@@ -108,7 +109,7 @@ def test_weights_say_how_often_a_row_was_drawn(
 
 def test_roberta_sees_the_first_word_as_a_word(roberta: Path, cases_of: CasesOf) -> None:
     """As with transformers 4. transformers 5 alone gives 'heart' at a text's beginning other pieces than elsewhere."""
-    tokenizer, _ = upstream.load(roberta, 2, upstream.device("cpu"))
+    tokenizer, _ = upstream.load(roberta, 2, pick_device("cpu"))
     first, again = (
         tokenizer.convert_ids_to_tokens(upstream.utils.sent_encode(tokenizer, t)) for t in ("heart", "the heart")
     )
@@ -118,7 +119,7 @@ def test_roberta_sees_the_first_word_as_a_word(roberta: Path, cases_of: CasesOf)
 
 
 def test_a_tokenizer_that_says_no_length_is_cut_at_the_networks(roberta: Path, cases_of: CasesOf) -> None:
-    tokenizer, network = upstream.load(roberta, 2, upstream.device("cpu"))
+    tokenizer, network = upstream.load(roberta, 2, pick_device("cpu"))
     assert tokenizer.model_max_length == 64
     assert len(network.encoder.layer) == 2
     metric = BertScore(model="tiny", folder=roberta, layer=2, rescale=False)

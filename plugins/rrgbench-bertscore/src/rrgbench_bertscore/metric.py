@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from rrgbench.devices import pick_device
 from rrgbench.errors import UsageError
 from rrgbench.stats import Array, mean, unit_weights
 from rrgbench.types import Case
@@ -51,7 +52,7 @@ class BertScore:
 
         self._layer = upstream.layer(model, self._folder, layer)
         self._baseline = upstream.baseline(model, self._layer) if rescale else None
-        self._device = upstream.device(device)
+        self._device = pick_device(device)
         self._idf, self._batch, self._say_layer = idf, batch, layer is None
         if batch < 1:
             raise UsageError(f"The option 'batch' of bertscore must be at least 1, not {batch}.")

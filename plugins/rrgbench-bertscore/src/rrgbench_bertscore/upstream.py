@@ -49,20 +49,6 @@ def baseline(model: str, layer: int) -> torch.Tensor:
     return torch.tensor([float(table[name].iloc[layer]) for name in ("P", "R", "F")])
 
 
-def device(name: str) -> torch.device:
-    """The device that an option names; ``auto`` is a GPU where there is one. Raises UsageError."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(name)
-        torch.empty(1, device=chosen)
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(
-            f"The device {name!r} can't be used here ({str(error).splitlines()[0]}): say device=cpu."
-        ) from None
-    return chosen
-
-
 def load(folder: Path, layer: int, device: torch.device) -> tuple[Any, Any]:
     """The tokenizer and the network up to the layer."""
     tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=False)

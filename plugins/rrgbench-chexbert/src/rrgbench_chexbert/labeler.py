@@ -60,7 +60,7 @@ class Chexbert:
             raise UsageError(f"chexbert: batch must be at least 1, not {batch}.")
         self._files = weights.find(checkpoint, bert)
 
-        from rrgbench_chexbert.network import pick_device  # torch, which whoever lacks the weights need not wait for
+        from rrgbench.devices import pick_device  # torch, which whoever lacks the weights need not wait for
 
         self._device, self._batch = pick_device(device), batch
 

@@ -145,20 +145,6 @@ def collapsed(text: str) -> str:
     return _SPACE.sub(" ", text).strip().encode("utf-8", "replace").decode()
 
 
-def pick_device(name: str) -> torch.device:
-    """The device that an option names; ``auto`` is a GPU where there is one, else the CPU. Raises UsageError."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(
-            f"The device {name!r} can't be used here: {str(error).splitlines()[0]} Write device=auto or device=cpu."
-        ) from error
-    return device
-
-
 def _config(path: Path) -> dict[str, Any]:
     """BERT's configuration: what the weights alone don't say."""
     try:

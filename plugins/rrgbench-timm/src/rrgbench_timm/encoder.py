@@ -225,7 +225,7 @@ class TimmEncoder:
 
     @cached_property
     def _device(self) -> torch.device:
-        from rrgbench_timm.models import pick_device
+        from rrgbench.devices import pick_device
 
         return pick_device(self._device_name)
 

@@ -93,17 +93,3 @@ def create(
     if shape != (1, classes):
         raise UsageError(f"The model {name} gives {shape} for one image and not (1, {classes}): it is no classifier.")
     return model.to(memory_format=torch.channels_last)
-
-
-def pick_device(name: str) -> torch.device:
-    """The device that an option names; ``auto`` is a GPU where there is one, else the CPU. Raises UsageError."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(
-            f"The device {name!r} can't be used here: {str(error).splitlines()[0]} Write device=auto or device=cpu."
-        ) from error
-    return device
