@@ -6,12 +6,14 @@ import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from rrgbench.types import Case, Report, Study
 
 # How long an example takes says something of the machine, not of the code; timing belongs in benchmarks/.
 settings.register_profile("rrgbench", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -27,6 +29,19 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the real data is not here: set RRGBENCH_SHARED (looked in {folder})")
     return folder
+
+
+@pytest.fixture(scope="session")
+def cases_of() -> Callable[[Iterable[tuple[str, str]]], list[Case]]:
+    """Cases of (candidate, reference), with the study ids s0, s1, ..."""
+
+    def make(pairs: Iterable[tuple[str, str]]) -> list[Case]:
+        return [
+            Case(Study(f"s{n}", f"p{n}"), None, Report(candidate), candidate, reference)
+            for n, (candidate, reference) in enumerate(pairs)
+        ]
+
+    return make
 
 
 @pytest.fixture(scope="session")

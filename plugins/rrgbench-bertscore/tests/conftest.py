@@ -1,13 +1,10 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-
-from rrgbench.types import Case, Report, Study
 
 PAIRS = [  # candidate, reference
     ("The heart is normal in size. The lungs are clear.", "Heart size is normal. Lungs are clear bilaterally."),
@@ -22,25 +19,10 @@ PAIRS = [  # candidate, reference
     ("the heart is normal " * 30, "no effusion"),
 ]
 
-CasesOf = Callable[[Iterable[tuple[str, str]]], list[Case]]
-
 
 @pytest.fixture(scope="session")
 def pairs() -> list[tuple[str, str]]:
     return PAIRS
-
-
-@pytest.fixture(scope="session")
-def cases_of() -> CasesOf:
-    """Cases of (candidate, reference), with the study ids s0, s1, ..."""
-
-    def make(pairs: Iterable[tuple[str, str]]) -> list[Case]:
-        return [
-            Case(Study(f"s{n}", f"p{n}"), None, Report(candidate), candidate, reference)
-            for n, (candidate, reference) in enumerate(pairs)
-        ]
-
-    return make
 
 
 @pytest.fixture(scope="session")

@@ -4,12 +4,10 @@ import os
 import shutil
 import stat
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from rrgbench.types import Case, Report, Study
 
 PAIRS = [  # candidate, reference
     ("The heart is normal in size. The lungs are clear.", "Heart size is normal. Lungs are clear bilaterally."),
@@ -49,8 +47,6 @@ PAIRS = [  # candidate, reference
     ),
 ]
 
-CasesOf = Callable[[Iterable[tuple[str, str]]], list[Case]]
-
 
 @pytest.fixture(scope="session")
 def java() -> None:
@@ -61,19 +57,6 @@ def java() -> None:
 @pytest.fixture(scope="session")
 def pairs() -> list[tuple[str, str]]:
     return PAIRS
-
-
-@pytest.fixture(scope="session")
-def cases_of() -> CasesOf:
-    """Cases of (candidate, reference), with the study ids s0, s1, ..."""
-
-    def make(pairs: Iterable[tuple[str, str]]) -> list[Case]:
-        return [
-            Case(Study(f"s{n}", f"p{n}"), None, Report(candidate), candidate, reference)
-            for n, (candidate, reference) in enumerate(pairs)
-        ]
-
-    return make
 
 
 @pytest.fixture

@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from rrgbench.types import Case, Report, Study
 
 PAIRS = [  # candidate, reference
     ("The heart is normal in size. The lungs are clear.", "Heart size is normal. Lungs are clear bilaterally."),
@@ -26,25 +24,10 @@ PAIRS = [  # candidate, reference
     ("the heart is normal and the lungs are clear " * 40, "the lungs are clear and the heart is enlarged " * 30),
 ]
 
-CasesOf = Callable[[Iterable[tuple[str, str]]], list[Case]]
-
 
 @pytest.fixture(scope="session")
 def pairs() -> list[tuple[str, str]]:
     return PAIRS
-
-
-@pytest.fixture(scope="session")
-def cases_of() -> CasesOf:
-    """Cases of (candidate, reference), with the study ids s0, s1, ..."""
-
-    def make(pairs: Iterable[tuple[str, str]]) -> list[Case]:
-        return [
-            Case(Study(f"s{n}", f"p{n}"), None, Report(candidate), candidate, reference)
-            for n, (candidate, reference) in enumerate(pairs)
-        ]
-
-    return make
 
 
 SYNSETS = {"n": [["heart", "ticker"], ["lung"]], "v": [["clear", "clear_up"]], "a": [["large", "big"]], "r": []}

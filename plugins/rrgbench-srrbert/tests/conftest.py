@@ -1,27 +1,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from rrgbench.types import Case, Report, Study
-
 WORDS = "no the is are in left right lung lungs heart effusion edema clear normal enlarged small pleural pneumonia"
-
-
-@pytest.fixture(scope="session")
-def cases_of() -> Callable[[Iterable[tuple[str, str]]], list[Case]]:
-    """Cases of (candidate, reference), with the study ids s0, s1, ..."""
-
-    def make(pairs: Iterable[tuple[str, str]]) -> list[Case]:
-        return [
-            Case(Study(f"s{n}", f"p{n}"), None, Report(candidate), candidate, reference)
-            for n, (candidate, reference) in enumerate(pairs)
-        ]
-
-    return make
 
 
 @pytest.fixture
