@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import replace
 from functools import cache
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import pytest
@@ -82,11 +83,34 @@ def test_a_quarter_of_the_patients_come_back() -> None:
 
 @pytest.mark.parametrize(
     ("options", "said"),
-    [({"n": 0}, "n=0"), ({"seed": -1}, "seed=-1"), ({"size": 8}, "size=8"), ({"size": 9999}, "size")],
+    [
+        ({"n": 0}, "n=0"),
+        ({"seed": -1}, "seed=-1"),
+        ({"size": 8}, "size=8"),
+        ({"size": 9999}, "size"),
+        ({"exposure": 2.0}, "exposure=2.0"),
+        ({"prevalence": -1.0}, "prevalence=-1.0"),
+    ],
 )
-def test_wrong_options_are_answered(options: dict[str, int], said: str) -> None:
+def test_wrong_options_are_answered(options: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError, match=said):
         Phantom(**options)
+
+
+def test_another_site_has_darker_films_and_more_of_each_condition() -> None:
+    usual, darker, sicker = (
+        list(Phantom(n=300, size=64, **options).load(None))
+        for options in ({}, {"exposure": 0.2}, {"prevalence": 2.0})
+    )
+    assert [s.labels for s in usual] == [s.labels for s in darker]
+    assert all(d.images[0].read().mean() < u.images[0].read().mean() for u, d in zip(usual[:20], darker, strict=False))
+
+    def present(studies: list[Study]) -> int:
+        return sum(len(s.labels.having(Status.PRESENT)) for s in studies if s.labels)
+
+    assert present(sicker) > 1.3 * present(usual)
+    prints = {s[0].images[0].fingerprint() for s in (usual, darker, sicker)}
+    assert len(prints) == 3
 
 
 def test_an_unknown_split_is_answered_with_the_known_ones() -> None:

@@ -25,8 +25,9 @@ class Phantom:
 
     ``n`` is the number of studies in all splits together (70 % of the patients train, 10 % validate, 20 % test),
     ``size`` the images' side in pixels. A patient's split depends on the seed and the patient's number only: the
-    training patients of one ``n`` are never test patients of another. Raises ``UsageError`` for a number that makes
-    no sense.
+    training patients of one ``n`` are never test patients of another. ``exposure`` (darker above 0, brighter below;
+    -0.5 to 0.5) and ``prevalence`` (times each condition's; 0 to 3) make another hospital of it, for tests of how well
+    an encoder travels. Raises ``UsageError`` for a number that makes no sense.
     """
 
     version = "1"
@@ -35,14 +36,21 @@ class Phantom:
     vocabulary = CHEXPERT
     splits = population.SPLITS
 
-    def __init__(self, n: int = 1000, seed: int = 0, size: int = 128) -> None:
+    def __init__(
+        self, n: int = 1000, seed: int = 0, size: int = 128, exposure: float = 0.0, prevalence: float = 1.0
+    ) -> None:
         if n < 1:
             raise UsageError(f"phantom: n={n}, but it is a number of studies: 1 or more")
         if seed < 0:
             raise UsageError(f"phantom: seed={seed}, but a seed is 0 or more")
         if not 32 <= size <= 2048:
             raise UsageError(f"phantom: size={size}, but images are 32 to 2048 pixels wide")
+        if not -0.5 <= exposure <= 0.5:
+            raise UsageError(f"phantom: exposure={exposure}, but it lies in -0.5 to 0.5")
+        if not 0 <= prevalence <= 3:
+            raise UsageError(f"phantom: prevalence={prevalence}, but it lies in 0 to 3")
         self.n, self.seed, self.size = n, seed, size
+        self._site = population.Site(exposure, prevalence)
 
     def load(self, split: str | None = None) -> Iterator[Study]:
         """The studies of a split, or of all for None, by patient and then by date."""
@@ -62,10 +70,10 @@ class Phantom:
                 yield self._study(number, 2, its_split, first)
 
     def _study(self, number: int, which: int, split: str, prior: Study | None) -> Study:
-        visit = population.visit(self.seed, number, which)
+        visit = population.visit(self.seed, number, which, self._site)
         patient_id = f"p{number:06d}"
         study_id = f"{patient_id}-{which}"
-        recipe = (self.seed, number, which, self.size)
+        recipe = (self.seed, number, which, self.size, self._site)
         image = Image(study_id, partial(_read, *recipe), partial(_fingerprint, *recipe), visit.acquisition.view)
         return Study(
             study_id=study_id,
@@ -79,12 +87,14 @@ class Phantom:
         )
 
 
-def _read(seed: int, number: int, which: int, size: int) -> npt.NDArray[np.float32]:
-    return drawing.draw(population.visit(seed, number, which), size)
+def _read(seed: int, number: int, which: int, size: int, site: population.Site) -> npt.NDArray[np.float32]:
+    return drawing.draw(population.visit(seed, number, which, site), size)
 
 
-def _fingerprint(seed: int, number: int, which: int, size: int) -> str:
+def _fingerprint(seed: int, number: int, which: int, size: int, site: population.Site) -> str:
     recipe = f"phantom {Phantom.version} seed={seed} patient={number} study={which} size={size}"
+    if site != population.USUAL:
+        recipe += f" {site}"
     return hashlib.sha256(recipe.encode()).hexdigest()
 
 

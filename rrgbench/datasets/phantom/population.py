@@ -217,6 +217,21 @@ class Visit:
         return frozenset(present if present - {SUPPORT_DEVICES} else present | {NO_FINDING})
 
 
+@dataclass(frozen=True)
+class Site:
+    """How a hospital differs from the usual one.
+
+    ``exposure`` is added to that of every image (darker above 0; images vary by some .1 of themselves); ``prevalence``
+    times each condition's.
+    """
+
+    exposure: float = 0.0
+    prevalence: float = 1.0
+
+
+USUAL = Site()
+
+
 def roster(seed: int, studies: int) -> Iterator[tuple[int, str, int]]:
     """Patients in order, as (number, split, number of studies), until there are so many studies.
 
@@ -235,8 +250,11 @@ def roster(seed: int, studies: int) -> Iterator[tuple[int, str, int]]:
             number += 1
 
 
-def visit(seed: int, number: int, which: int) -> Visit:
-    """The truth of a patient's first (1) or second (2) study."""
+def visit(seed: int, number: int, which: int, site: Site = USUAL) -> Visit:
+    """The truth of a patient's first (1) or second (2) study.
+
+    At another site the same patients have other conditions and other films, but the same bodies.
+    """
     rng = np.random.default_rng((seed, number, 2))
     profile = _profile(rng.random())
     sex = "F" if rng.random() < 0.48 else "M"
@@ -246,7 +264,7 @@ def visit(seed: int, number: int, which: int) -> Visit:
     conditions = tuple(
         _condition(label, row)
         for label, percent, row in zip(CONDITIONS, profile.percent, uniform, strict=True)
-        if row[0] * 100 < percent
+        if row[0] * 100 < percent * site.prevalence
     )
     conditions = _exclusive(conditions)
     resolved: tuple[Condition, ...] = ()
@@ -254,9 +272,12 @@ def visit(seed: int, number: int, which: int) -> Visit:
     if which == 2:
         if profile.name == "healthy":
             profile = _profile(rng.random())
-        conditions, resolved = _course(conditions, profile, rng.random((len(CONDITIONS), 8)).tolist())
+        conditions, resolved = _course(
+            conditions, profile, rng.random((len(CONDITIONS), 8)).tolist(), site.prevalence
+        )
         age += int(rng.random() < 0.3)
     acquisition = _acquisition(rng, profile)
+    acquisition = replace(acquisition, exposure=acquisition.exposure + site.exposure)
     return Visit(number, which, sex, age, profile.name, anatomy, acquisition, conditions, resolved)
 
 
@@ -283,7 +304,7 @@ def _exclusive(conditions: tuple[Condition, ...]) -> tuple[Condition, ...]:
 
 
 def _course(
-    before: tuple[Condition, ...], profile: _Profile, uniform: Sequence[Sequence[float]]
+    before: tuple[Condition, ...], profile: _Profile, uniform: Sequence[Sequence[float]], prevalence: float
 ) -> tuple[tuple[Condition, ...], tuple[Condition, ...]]:
     """What has become of a patient's conditions: (those present now, those resolved)."""
     earlier = {condition.label: condition for condition in before}
@@ -291,7 +312,7 @@ def _course(
     for label, percent, row in zip(CONDITIONS, profile.percent, uniform, strict=True):
         old = earlier.get(label)
         if old is None:
-            if row[0] * 100 < percent * _APPEARS and not (label == CONSOLIDATION and PNEUMONIA in earlier):
+            if row[0] * 100 < percent * _APPEARS * prevalence and not (label == CONSOLIDATION and PNEUMONIA in earlier):
                 now.append(_condition(label, row, "new"))
             continue
         gone, smaller, unchanged, _ = np.cumsum(_COURSE.get(label, _ACUTE))
