@@ -272,9 +272,7 @@ def visit(seed: int, number: int, which: int, site: Site = USUAL) -> Visit:
     if which == 2:
         if profile.name == "healthy":
             profile = _profile(rng.random())
-        conditions, resolved = _course(
-            conditions, profile, rng.random((len(CONDITIONS), 8)).tolist(), site.prevalence
-        )
+        conditions, resolved = _course(conditions, profile, rng.random((len(CONDITIONS), 8)).tolist(), site.prevalence)
         age += int(rng.random() < 0.3)
     acquisition = _acquisition(rng, profile)
     acquisition = replace(acquisition, exposure=acquisition.exposure + site.exposure)
