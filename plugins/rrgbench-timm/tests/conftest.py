@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pytest
 import torch
 from rrgbench_timm.encoder import TimmEncoder
+from rrgbench_timm.recipe import Recipe
 
 from rrgbench.errors import ImageError
 from rrgbench.labels import CHEXPERT
@@ -81,12 +82,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
         studies(192, 1),
         studies(64, 2),
         folder,
-        epochs=6,
-        augment=False,
-        batch=16,
-        lr=3e-3,
-        precision="fp16",
-        licence="CC0-1.0",
+        Recipe(epochs=6, augment=False, batch=16, lr=3e-3, stored="fp16", licence="CC0-1.0"),
         provenance={"dataset": "squares", "terms": "open"},
         log=log.append,
     )

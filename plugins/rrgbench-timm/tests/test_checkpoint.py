@@ -7,7 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from rrgbench_timm import checkpoint as checkpoints
 from rrgbench_timm.encoder import TimmEncoder
+from rrgbench_timm.presets import WEIGHTS
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
@@ -27,9 +29,12 @@ def rewritten(source: Path, target: Path, change_card=None, change_state=None) -
     return target
 
 
-def refusal(path: Path, **options) -> str:
+CNN = WEIGHTS / "cnn.safetensors"
+
+
+def refusal(path: Path) -> str:
     with pytest.raises(UsageError) as caught:
-        TimmEncoder(checkpoint=path, **options)
+        checkpoints.load(path)
     return str(caught.value)
 
 
@@ -46,6 +51,7 @@ def test_a_pickle_is_never_opened(tmp_path: Path, name: str, zipped: bool) -> No
     assert str(path) in message
     assert "pickle" in message
     assert "rrgbench train" in message
+    assert "start=FILE" in message
     assert not (tmp_path / "harmed").exists()
 
 
@@ -54,9 +60,9 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("keep", [0, 5, 100, -1])
-def test_a_truncated_file_is_refused(trained: SimpleNamespace, tmp_path: Path, keep: int) -> None:
+def test_a_truncated_file_is_refused(tmp_path: Path, keep: int) -> None:
     path = tmp_path / "cut.safetensors"
-    path.write_bytes(trained.path.read_bytes()[:keep])
+    path.write_bytes(CNN.read_bytes()[:keep])
     assert "cut.safetensors is no whole safetensors file" in refusal(path)
 
 
@@ -85,20 +91,27 @@ def set_to(key: str, value: object):
         (set_to("format", 2), "format"),
         (set_to("extra", 1), "extra"),
         (set_to("normalise", "mira"), "normalise"),
+        (set_to("calibration", {"Edema": [1.0]}), "calibration: Edema: List should have at least 2 items"),
+        (set_to("calibration", {"Oedema": [1.0, 0.0]}), "calibration names labels that are not there: Oedema"),
+        (lambda card: card["training"].update(epoch="last"), "training: epoch"),
+        (lambda card: card["training"]["studies"].update(train=-1), "training: studies: train"),
+        (lambda card: card["training"]["validate"].update(auroc_macro="high"), "training: validate: auroc_macro"),
+        (lambda card: card["training"].pop("recipe"), "training: recipe: Field required"),
+        (set_to("model", "hf:microsoft/rad-dino"), "must hold its config"),
     ],
 )
-def test_a_wrong_header_is_refused(trained: SimpleNamespace, tmp_path: Path, change, says: str) -> None:
-    message = refusal(rewritten(trained.path, tmp_path / "odd.safetensors", change))
+def test_a_wrong_header_is_refused(tmp_path: Path, change, says: str) -> None:
+    message = refusal(rewritten(CNN, tmp_path / "odd.safetensors", change))
     assert "odd.safetensors" in message
     assert says in message
 
 
-def test_weights_that_are_no_numbers_are_refused(trained: SimpleNamespace, tmp_path: Path) -> None:
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     def spoil(state):
         name = next(name for name, array in state.items() if array.dtype == np.float16)
         state[name].flat[0] = np.nan
 
-    message = refusal(rewritten(trained.path, tmp_path / "nan.safetensors", None, spoil))
+    message = refusal(rewritten(CNN, tmp_path / "nan.safetensors", None, spoil))
     assert "nan.safetensors holds NaN" in message
 
 
@@ -140,9 +153,40 @@ def test_a_checkpoint_can_not_name_files_or_hubs(
     ],
 )
 def test_options_that_a_checkpoint_contradicts_are_refused(trained: SimpleNamespace, options: dict, says: str) -> None:
-    message = refusal(trained.path, **options)
-    assert says in message
-    assert "checkpoint=none" in message
+    with pytest.raises(UsageError, match="checkpoint=none") as caught:
+        TimmEncoder(checkpoint=trained.path, **options)
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["vit", "cnn"])
+def test_a_file_of_before_calibration_is_written_again_byte_for_byte(tmp_path: Path, name: str) -> None:
+    source = WEIGHTS / f"{name}.safetensors"
+    card, state = checkpoints.load(source)
+    assert card.calibration is None
+    checkpoints.write(tmp_path / "again.safetensors", card, state)
+    assert (tmp_path / "again.safetensors").read_bytes() == source.read_bytes()
+
+
+def test_calibration_and_what_a_later_training_says_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "calibrated.safetensors"
+    calibration = {"Edema": [1.5, -0.25], "Fracture": [0.8, 0.1]}
+    rewritten(
+        CNN,
+        path,
+        lambda card: card.update(calibration=calibration, training={**card["training"], "later": {"more": 1}}),
+    )
+    card, state = checkpoints.load(path)
+    assert card.calibration == calibration
+    assert card.training["later"] == {"more": 1}
+    checkpoints.write(tmp_path / "again.safetensors", card, state)
+    assert checkpoints.load(tmp_path / "again.safetensors")[0] == card
+
+
+def test_a_backbone_of_transformers_is_a_checkpoint_too(tmp_path: Path) -> None:
+    config = {"model_type": "vit", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    change = {"model": "hf:someone/tiny", "model_args": {"config": config}}
+    path = rewritten(CNN, tmp_path / "hf.safetensors", lambda card: card.update(change))
+    assert checkpoints.load(path)[0].model_args == {"config": config}
 
 
 def test_another_path_to_the_same_bytes_has_the_same_signature(trained: SimpleNamespace, tmp_path: Path) -> None:

@@ -13,9 +13,10 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator, with_config
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
+from typing_extensions import TypedDict  # pydantic's own; typing's lacks what it needs on Python 3.11
 
 from rrgbench.errors import UsageError
 from rrgbench.normalisation import PresetName
@@ -24,15 +25,40 @@ State = dict[str, npt.NDArray[Any]]
 _KEY = "rrgbench"
 _PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")  # torch.save's zip, and bare pickles
 _MAKE_ONE = "Make one with `rrgbench train`, or leave checkpoint out to use the shipped weights."
+_START = "To start a training from its weights, give checkpoint=none and start=FILE."
 
 Probability = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+Line = Annotated[list[FiniteFloat], Field(min_length=2, max_length=2)]
+
+
+@with_config(ConfigDict(extra="allow", strict=True))
+class Training(TypedDict):
+    """The manifest of a training: what it started from, how and on what it was done, and what it reached.
+
+    ``provenance`` is what the caller said (dataset, its digest, terms, the whole command); ``recipe`` the record of
+    every choice; ``started_from`` the digest of a checkpoint, or words; ``epoch`` the one that was kept; ``studies``
+    and ``skipped`` are counts of each split; ``validate`` holds scores by name. More keys may follow.
+    """
+
+    provenance: dict[str, Any]
+    started_from: str
+    recipe: dict[str, Any]
+    seed: int
+    epoch: Annotated[int, Field(ge=1)]
+    studies: dict[str, Count]
+    skipped: dict[str, Count]
+    versions: dict[str, str]
+    validate: dict[str, FiniteFloat]
 
 
 class Card(BaseModel):
     """What a checkpoint says of itself.
 
     ``thresholds``: present where the probability is at least this; None for a label that the training data never
-    showed both present and absent, which is therefore not assessed. ``training``: the manifest of the training run.
+    showed both present and absent, which is therefore not assessed. ``calibration``: of a label, the slope and the
+    intercept that its logit goes through before it becomes a probability. ``model`` and ``model_args``: what
+    ``models.create`` builds the network from; one of transformers (``hf:``) keeps its whole configuration there.
     ``terms``: those of the data it was trained on ("open", "private", "credentialed"), which bind the weights too.
     ``normalise``: the preset (``rrgbench.normalisation``) that images are adjusted by; None where they are not.
     """
@@ -48,10 +74,11 @@ class Card(BaseModel):
     std: list[Annotated[FiniteFloat, Field(gt=0)]]
     labels: Annotated[list[str], Field(min_length=1)]
     thresholds: dict[str, Probability | None]
-    training: dict[str, Any]
+    training: Training
     terms: str
     licence: str | None
     normalise: PresetName | None = None
+    calibration: dict[str, Line] | None = None
 
     @model_validator(mode="after")
     def _agree(self) -> Card:
@@ -61,13 +88,18 @@ class Card(BaseModel):
             raise ValueError("a label stands twice")
         if set(self.thresholds) != set(self.labels):
             raise ValueError("thresholds and labels name different labels")
+        if unknown := set(self.calibration or ()) - set(self.labels):
+            raise ValueError(f"calibration names labels that are not there: {', '.join(sorted(unknown))}")
+        if self.model.startswith("hf:") and set(self.model_args) != {"config"}:
+            raise ValueError("model_args of a model of transformers must hold its config and nothing else")
         return self
 
 
 def write(path: Path, card: Card, state: Mapping[str, npt.NDArray[Any]]) -> None:
     """Write a checkpoint; a file of that name is replaced only once the new one is whole."""
     part = path.with_name(path.name + ".part")
-    without = {"normalise"} if card.normalise is None else None  # no preset: the same bytes as before there were any
+    # What is left out when it is None came after the first files: without it, the bytes are still those.
+    without = {name for name in ("normalise", "calibration") if getattr(card, name) is None}
     part.write_bytes(save(dict(state), {_KEY: card.model_dump_json(exclude=without)}))
     part.replace(path)
 
@@ -81,7 +113,7 @@ def load(path: Path) -> tuple[Card, State]:
     if start.startswith(_PICKLES):
         raise UsageError(
             f"The checkpoint {path} is a pickle (as torch.save writes), which can run any code when it is read, so it"
-            f" is not opened. Only safetensors files made by `rrgbench train` are taken. {_MAKE_ONE}"
+            f" is not opened. Only safetensors files made by `rrgbench train` are taken. {_MAKE_ONE} {_START}"
         )
     try:
         with safe_open(path, framework="np") as opened:
@@ -92,7 +124,7 @@ def load(path: Path) -> tuple[Card, State]:
     if _KEY not in metadata:
         raise UsageError(
             f"The checkpoint {path} does not say which model, labels and thresholds it is for: its header has no"
-            f" entry {_KEY!r}. {_MAKE_ONE}"
+            f" entry {_KEY!r}. {_MAKE_ONE} {_START}"
         )
     try:
         card = Card.model_validate_json(metadata[_KEY])

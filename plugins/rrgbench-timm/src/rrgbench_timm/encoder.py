@@ -1,32 +1,36 @@
-"""``vit`` and ``cnn``: studies' frontal images to probabilities of labels, by any timm model."""
+"""``vit`` and ``cnn``: studies' frontal images to probabilities of labels, by a model of timm or of transformers."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from rrgbench import calibration
 from rrgbench.cache import file_digest
-from rrgbench.errors import ImageError, UsageError
-from rrgbench.labels import CHEXPERT, VOCABULARIES, snake
+from rrgbench.errors import UsageError
+from rrgbench.labels import CHEXPERT
 from rrgbench.normalisation import PRESETS as NORMALISATIONS
 from rrgbench.normalisation import Preset, PresetName
-from rrgbench.thresholds import best_f1
-from rrgbench.types import Checkpoint, Context, Failure, Finding, Findings, Status, Study, Vocabulary
+from rrgbench.types import Checkpoint, Context, Failure, Finding, Findings, Image, Status, Study
 from rrgbench_timm import checkpoint as checkpoints
+from rrgbench_timm import vocabularies
+from rrgbench_timm.agreement import check_agreement
 from rrgbench_timm.presets import PRESETS, WEIGHTS
+from rrgbench_timm.recipe import Recipe
 
 if TYPE_CHECKING:
     import torch
 
-    from rrgbench_timm.fitting import Normalisation
+    from rrgbench_timm.predicting import Forward, Outputs
+
+Map = npt.NDArray[np.float32]
 
 
 class TimmEncoder:
@@ -34,16 +38,21 @@ class TimmEncoder:
 
     ``checkpoint`` is a file that ``fit`` wrote, ``shipped`` (the preset's weights, trained on drawn radiographs) or
     ``none``: random weights, for training. ``model`` (with ``model_args`` and ``size``, pixels) is any timm model, for
-    training from scratch or, with ``pretrained``, from hub weights; a checkpoint knows its own. ``labels`` are
-    CheXpert's 14 unless others are named. A label that the training data never showed both ways is not assessed.
+    training from scratch or, with ``pretrained``, from hub weights; ``hf:`` and a folder or a hub repository is a
+    vision backbone of transformers (DINOv2, RAD-DINO, SigLIP). ``start`` is a file of foreign weights to begin training
+    with, or ``shipped``: all but the head. A checkpoint knows its own model. ``labels`` are CheXpert's 14 unless others
+    are named. A label that the training data never showed both ways is not assessed.
     ``normalise`` is the preset (``rrgbench.normalisation``) to train with, which the checkpoint keeps; without one, or
     where it has no mean, pixels are scaled by the hub weights' mean and deviation or, from scratch, by the data's.
+    ``batch`` is how many images the network sees at once (``auto``: what fits), ``workers`` how many threads read them,
+    ``precision`` the arithmetic, ``compile`` whether torch.compile makes the network faster first.
     """
 
     version = "1"
     needs = ("images",)
+    recipe = Recipe
     # Options that don't change what a checkpoint's findings are; ``normalise`` does, but ``signature`` names it.
-    neutral = ("batch", "device", "normalise", "seed")
+    neutral = ("batch", "compile", "device", "normalise", "seed", "start", "workers")
 
     def __init__(
         self,
@@ -51,21 +60,29 @@ class TimmEncoder:
         preset: Literal["vit", "cnn"] = "vit",
         model: str | None = None,
         checkpoint: Path | None = Path("shipped"),
+        start: Path | None = None,
         size: int | None = None,
         labels: list[str] | None = None,
-        batch: int = 32,
+        batch: int | Literal["auto"] = "auto",
+        workers: int | None = None,
         device: str = "auto",
+        precision: Literal["fp32", "bf16"] = "fp32",
+        compile: bool = False,
         model_args: dict[str, Any] | None = None,
         pretrained: bool = False,
         normalise: PresetName | None = None,
         seed: int = 0,
     ) -> None:
-        if batch < 1:
-            raise UsageError(f"The batch must be at least 1, not {batch}.")
-        self.batch, self._device_name, self._seed, self._pretrained = batch, device, seed, pretrained
+        for name, value in (("batch", batch), ("workers", workers)):
+            if isinstance(value, int) and value < 1:
+                raise UsageError(f"The option {name!r} must be at least 1, not {value}.")
+        self._asked_batch, self._workers, self._device_name, self._seed = batch, workers, device, seed
+        self._precision: Literal["fp32", "bf16"] = precision
+        self._compiled, self._pretrained = compile, pretrained
+        self._start = _weights(start, preset)
         self._card: checkpoints.Card | None = None
         self._state: checkpoints.State = {}
-        self._path = _resolve(checkpoint, preset)
+        self._path = None if str(checkpoint) == "none" else _weights(checkpoint, preset)
         self._digest: str | None = None
         if self._path is None:
             architecture = PRESETS[preset]
@@ -74,21 +91,23 @@ class TimmEncoder:
             self._model_args = {**(architecture.model_args if own else {}), **(model_args or {})}
             self._size = size or (architecture.size if own else None)
             self._normalise = normalise
-            self.vocabulary = _vocabulary(labels or CHEXPERT.labels)
+            self.vocabulary = vocabularies.of_labels(labels or CHEXPERT.labels)
         else:
             self._card, self._state = checkpoints.load(self._path)
             self._digest = file_digest(self._path)[:12]
-            _check_agreement(self._path, self._card, model, model_args, labels, pretrained, normalise)
+            asked = {"model": model, "model_args": model_args, "labels": labels, "normalise": normalise}
+            check_agreement(self._path, self._card, asked, pretrained=pretrained, start=start is not None)
             self._model_name, self._model_args = self._card.model, self._card.model_args
             self._size = size or self._card.size
             self._normalise = self._card.normalise
-            self.vocabulary = _vocabulary(self._card.labels)
+            self.vocabulary = vocabularies.of_labels(self._card.labels)
         self._preset = NORMALISATIONS[self._normalise] if self._normalise else Preset()
 
     @property
     def signature(self) -> str:
-        """The preset that images are normalised by and the digest of the checkpoint's file, where there are any."""
-        pieces = {"normalise": self._normalise, "checkpoint": self._digest}
+        """The preset that images are normalised by and the digests of the files of weights, where there are any."""
+        start = file_digest(self._start)[:12] if self._start else None
+        pieces = {"normalise": self._normalise, "checkpoint": self._digest, "start": start}
         return "|".join(f"{name}:{value}" for name, value in pieces.items() if value)
 
     @property
@@ -96,20 +115,93 @@ class TimmEncoder:
         """What the checkpoint says of itself: model, labels, thresholds, training; None while there is none."""
         return self._card
 
-    def encode(self, contexts: Sequence[Context]) -> list[Findings | Failure]:
-        """Findings of each context's first frontal image (of its first image, where all are lateral).
+    @property
+    def thresholds(self) -> Mapping[str, float]:
+        """The probability from which each assessed label is present; empty without a checkpoint."""
+        known = self._card.thresholds if self._card else {}
+        return {label: threshold for label, threshold in known.items() if threshold is not None}
 
-        An image that can't be read, or none at all, is that study's failure. Raises UsageError without weights.
+    @property
+    def trained_on(self) -> str | None:
+        """The spec of the dataset that the weights were trained on, where the checkpoint says it."""
+        said = self._card.training["provenance"].get("dataset") if self._card else None
+        return str(said) if said else None
+
+    def encode(self, contexts: Sequence[Context]) -> list[Findings | Failure]:
+        """Findings of each context, in order; see ``stream``."""
+        return list(chain.from_iterable(self.stream(contexts)))
+
+    def stream(self, contexts: Iterable[Context]) -> Iterator[list[Findings | Failure]]:
+        """Findings of each context's first frontal image (of its first image, where all are lateral), by the batch.
+
+        Images are read ahead of the network. One that can't be read, or none at all, is that study's failure. Raises
+        UsageError without weights.
         """
-        if self._card is None:
+        card = self._trained()
+        for outputs in self._outputs(contexts, self._forward):
+            yield [each if isinstance(each, Failure) else self._findings(each, card) for each in outputs]
+
+    def features(
+        self, contexts: Sequence[Context], blocks: int = 1, average: bool = False
+    ) -> list[npt.NDArray[np.float32] | Failure]:
+        """What the head sees of each context's image, shape (d,), or the layers that ``models.pooled`` names.
+
+        Raises UsageError where the weights would be random.
+        """
+        from rrgbench_timm import models, predicting
+
+        if self._card is None and not self._pretrained and self._start is None:
             raise UsageError(
-                f"The encoder {self._model_name} has no trained weights (checkpoint=none): its findings would be"
-                " random. Train it with `rrgbench train` and give checkpoint=FILE, or leave checkpoint out to use the"
-                " shipped weights."
+                f"The features of {self._model_name} would be random: give checkpoint=FILE, start=FILE or"
+                " pretrained=true."
             )
-        out: list[Findings | Failure] = []
-        for start in range(0, len(contexts), self.batch):
-            out += self._encode_batch(contexts[start : start + self.batch], self._card)
+        scale = self._scale
+        if scale is None:
+            raise UsageError("How pixels are scaled isn't known: give normalise=imagenet, or another preset.")
+        network = models.Pooled(self._network, blocks, average)
+        forward = predicting.network(network, *scale, precision=self._precision)
+        found = chain.from_iterable(self._outputs(contexts, forward))
+        return [each if isinstance(each, Failure) else each.astype(np.float32) for each in found]
+
+    def saliency(
+        self, contexts: Sequence[Context], labels: Sequence[str], method: str = "grad-cam"
+    ) -> list[dict[str, Map] | Failure]:
+        """Where the network looks for each label: ``rrgbench_timm.saliency.of_contexts``."""
+        from rrgbench_timm import saliency
+
+        card = self._trained()
+        return saliency.of_contexts(
+            self._network, contexts, labels, method, card=card, size=self._pixels, adjust=self._preset.adjust
+        )
+
+    def averaged(self, others: Sequence[TimmEncoder]) -> TimmEncoder:
+        """An encoder whose weights, and thresholds, are the mean of this one's and of others' of the same network.
+
+        It is of use where all were fine-tuned from the same start (Wortsman et al., ICML 2022, "Model soups"). Their
+        calibrations do not carry over. Raises UsageError where they differ in more than their weights.
+        """
+        members = [self, *others]
+        cards = [member._trained() for member in members]
+        same = ("model", "model_args", "size", "in_chans", "mean", "std", "labels", "normalise")
+        for card in cards[1:]:
+            if differing := next((name for name in same if getattr(card, name) != getattr(cards[0], name)), None):
+                raise UsageError(
+                    f"The mean of weights needs checkpoints of one network; these differ in {differing}:"
+                    f" {getattr(cards[0], differing)} and {getattr(card, differing)}. Use mean=probabilities."
+                )
+        out = copy.copy(self)
+        out._forget()
+        arrays = {name: [member._state[name] for member in members] for name in self._state}
+        out._state = {
+            name: np.mean(each, axis=0, dtype=np.float64).astype(each[0].dtype) for name, each in arrays.items()
+        }
+        out._digest = "+".join(str(member._digest) for member in members)
+        of_label = {label: [card.thresholds[label] for card in cards] for label in cards[0].labels}
+        means = {
+            label: None if None in values else float(np.mean([value for value in values if value is not None]))
+            for label, values in of_label.items()
+        }
+        out._card = cards[0].model_copy(update={"thresholds": means, "calibration": None})
         return out
 
     def fit(
@@ -117,111 +209,93 @@ class TimmEncoder:
         train: Iterable[Study],
         validate: Iterable[Study],
         folder: Path,
+        recipe: Recipe | None = None,
         *,
-        epochs: int = 12,
-        batch: int = 64,
-        lr: float = 1e-3,
-        weight_decay: float = 0.05,
-        warmup: float = 1.0,
-        augment: bool = True,
-        limit: int | None = None,
-        precision: Literal["fp16", "fp32"] = "fp32",
-        licence: str | None = None,
         provenance: Mapping[str, Any] | None = None,
         log: Callable[[dict[str, Any]], None] | None = None,
     ) -> Checkpoint:
         """Train on ``train``; keep the epoch with the best macro AUROC on ``validate``, and choose thresholds there.
 
-        Uncertain and not mentioned labels are not learned from. Starts from the checkpoint where there is one.
-        ``warmup`` is in epochs; ``limit`` takes the first studies of each split only; ``precision`` is that of the
-        stored matrices; ``licence`` that of the weights; ``provenance`` (dataset, digest, terms, ...) is written into
-        the checkpoint as given. ``log`` gets a mapping after each stage and epoch. Afterwards this encoder encodes
-        with the new weights. Writes checkpoint.safetensors and history.csv under ``folder``.
+        It starts from the checkpoint where there is one. ``provenance`` (dataset, digest, terms, ...) is written into
+        the checkpoint as given. ``log`` gets a mapping after each stage and epoch. Afterwards this encoder encodes with
+        the new weights. ``fitting.fit`` says what is written under ``folder``.
         """
         from rrgbench_timm import fitting
 
-        say = log or (lambda _: None)
-        recipe = fitting.Recipe(epochs, batch, lr, weight_decay, warmup, augment, precision)
-        model, labels = self._model, self.vocabulary.labels
-        splits = {}
-        for name, studies in (("train", train), ("validate", validate)):
-            split = splits[name] = fitting.gather(
-                studies, self._pixels, self.vocabulary, name, limit, self._preset.adjust
-            )
-            say({"stage": "read", "split": name, "studies": len(split.grey), "skipped": list(split.skipped)})
-        learn, check = splits["train"], splits["validate"]
-        scale = self._normalisation(learn.grey)
-        fitted = fitting.train(
-            model, learn, check, scale, labels, recipe, device=self._device, seed=self._seed, log=say
-        )
-        probability = fitting.predict(model, check.grey, scale, self._device, batch)
-        learned = fitting.both_seen(learn.target)
-        auroc = fitting.aurocs(check.target, probability)
-        thresholds, scores = _judge(labels, learned, check.target, probability, auroc)
-        given = dict(provenance or {})
-        card = checkpoints.Card(
-            format=1,
-            model=self._model_name,
+        network = fitting.Network(
+            create=self._create,
+            state=self._state,
+            started_from=self._origin,
+            name=self._model_name,
             model_args=self._model_args,
+            vocabulary=self.vocabulary,
             size=self._pixels,
-            in_chans=self._channels,
-            mean=list(scale.mean),
-            std=list(scale.std),
-            labels=list(labels),
-            thresholds=thresholds,
-            training={
-                "provenance": given,
-                "started_from": self._digest or ("hub weights" if self._pretrained else "random weights"),
-                "recipe": {**asdict(recipe), "limit": limit},
-                "seed": self._seed,
-                "epoch": fitted.epoch,
-                "studies": {name: len(split.grey) for name, split in splits.items()},
-                "skipped": {name: len(split.skipped) for name, split in splits.items()},
-                "versions": {name: version(name) for name in ("torch", "timm")},
-                "validate": scores,
-            },
-            terms=str(given.get("terms", "unknown")),
-            licence=licence,
+            channels=self._channels,
+            adjust=self._preset.adjust,
             normalise=self._normalise,
+            scale=self._scale,
+            seed=self._seed,
         )
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / "checkpoint.safetensors"
-        checkpoints.write(path, card, fitted.state)
-        with (folder / "history.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(fitted.history[0]))
-            writer.writeheader()
-            writer.writerows(fitted.history)
-        self._path, self._card, self._state, self._digest = path, card, fitted.state, file_digest(path)[:12]
-        return Checkpoint(str(path), scores, fitted.history)
+        done = fitting.fit(
+            network,
+            train,
+            validate,
+            folder,
+            recipe or Recipe(),
+            device=self._device_name,
+            provenance=provenance or {},
+            log=log or (lambda _: None),
+        )
+        self._path, self._card, self._state, self._digest = (
+            done.path,
+            done.card,
+            done.state,
+            file_digest(done.path)[:12],
+        )
+        self._start = None
+        self._forget()
+        return Checkpoint(str(done.path), done.scores, done.history)
 
-    def _encode_batch(self, contexts: Sequence[Context], card: checkpoints.Card) -> list[Findings | Failure]:
-        from rrgbench_timm import fitting, pixels
+    def _forget(self) -> None:
+        """The network of other weights than these."""
+        for stale in ("_network", "_forward"):
+            self.__dict__.pop(stale, None)
 
-        out: list[Findings | Failure | None] = []
-        readable = []
-        for context in contexts:
-            image = pixels.frontal(context.images)
-            if image is None:
-                out.append(Failure("image", f"The study {context.study_id} has no image."))
-                continue
-            try:
-                readable.append(pixels.read(image, self._pixels, self._preset.adjust))
-                out.append(None)
-            except ImageError as error:
-                out.append(Failure("image", str(error)))
-        if not readable:
-            return [value for value in out if value is not None]
-        scale = fitting.Normalisation(tuple(card.mean), tuple(card.std))
-        rows = iter(fitting.predict(self._model, np.stack(readable), scale, self._device, self.batch))
-        return [self._findings(next(rows), card) if value is None else value for value in out]
+    def _trained(self) -> checkpoints.Card:
+        if self._card is None:
+            raise UsageError(
+                f"The encoder {self._model_name} has no trained weights (checkpoint=none): its findings would be"
+                " random. Train it with `rrgbench train` and give checkpoint=FILE, or leave checkpoint out to use the"
+                " shipped weights."
+            )
+        return self._card
 
-    def _findings(self, probability: npt.NDArray[np.float64], card: checkpoints.Card) -> Findings:
+    def _outputs(self, contexts: Iterable[Context], forward: Forward) -> Iterator[list[Outputs]]:
+        from rrgbench_timm import pixels, predicting
+
+        def read(image: Image) -> npt.NDArray[np.uint8]:
+            return pixels.read(image, self._pixels, self._preset.adjust)
+
+        images = map(predicting.looked_at, contexts)
+        return predicting.batches(images, read, forward, device=self._device, batch=self._batch, workers=self._workers)
+
+    def _findings(self, logits: npt.NDArray[np.float64], card: checkpoints.Card) -> Findings:
         found = {}
-        for label, p in zip(card.labels, probability.tolist(), strict=True):
+        for label, logit in zip(card.labels, logits, strict=True):
             threshold = card.thresholds[label]
             if threshold is not None:
+                line = (card.calibration or {}).get(label, (1.0, 0.0))
+                p = float(calibration.apply(logit, *line))
                 found[label] = Finding(label, Status.PRESENT if p >= threshold else Status.ABSENT, probability=p)
         return Findings(self.vocabulary, found)
+
+    @cached_property
+    def _batch(self) -> int:
+        from rrgbench_timm import predicting
+
+        if self._asked_batch == "auto":
+            return predicting.find_batch(self._forward, self._pixels, self._device)
+        return self._asked_batch
 
     @cached_property
     def _device(self) -> torch.device:
@@ -245,114 +319,69 @@ class TimmEncoder:
             return 3 if len(self._preset.mean) == 3 else 1
         return 3 if self._pretrained else 1  # hub weights saw three channels; a radiograph has one
 
-    def _normalisation(self, grey: npt.NDArray[np.uint8]) -> Normalisation:
-        from rrgbench_timm.fitting import Normalisation
-        from rrgbench_timm.models import pretrained_normalisation
-
+    @property
+    def _scale(self) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+        """The mean and deviation that pixels are scaled by; None where the training data are to give them."""
         if self._card is not None:
-            return Normalisation(tuple(self._card.mean), tuple(self._card.std))
+            return tuple(self._card.mean), tuple(self._card.std)
         if self._preset.mean:
-            return Normalisation(self._preset.mean, self._preset.std)
+            return self._preset.mean, self._preset.std
         if self._pretrained:
-            return Normalisation(*pretrained_normalisation(self._model_name))
-        levels = np.bincount(grey.ravel(), minlength=256) / grey.size
-        mean = float(levels @ np.arange(256)) / 255
-        spread = float(levels @ (np.arange(256) / 255 - mean) ** 2) ** 0.5
-        return Normalisation((mean,), (max(spread, 1e-3),))
+            from rrgbench_timm.models import pretrained_normalisation
 
-    @cached_property
-    def _model(self) -> torch.nn.Module:
-        from rrgbench_timm import fitting, models
+            return pretrained_normalisation(self._model_name)
+        return None
+
+    @property
+    def _origin(self) -> str:
+        """What the weights are before training, in a word."""
+        if self._start is not None:
+            return f"{self._start.name} ({file_digest(self._start)[:12]})"
+        return self._digest or ("hub weights" if self._pretrained else "random weights")
+
+    def _create(self, *, classes: int, dropout: float = 0.0, drop_path: float = 0.0) -> torch.nn.Module:
+        """The network with whatever weights it starts from, but a checkpoint's."""
+        from rrgbench_timm import foreign, models
 
         model = models.create(
             self._model_name,
             self._model_args,
             size=self._pixels,
             in_chans=self._channels,
-            classes=len(self.vocabulary),
+            classes=classes,
             seed=self._seed,
             pretrained=self._pretrained,
+            dropout=dropout,
+            drop_path=drop_path,
         )
+        if self._start is not None:
+            foreign.fit_into(model, foreign.weights(self._start))
+        return model
+
+    @cached_property
+    def _network(self) -> torch.nn.Module:
+        from rrgbench_timm import models
+
+        model = self._create(classes=len(self.vocabulary))
         if self._card is not None:
             try:
-                fitting.set_state(model, self._state)
-            except RuntimeError as error:
+                models.set_state(model, self._state)
+            except UsageError as error:
                 raise UsageError(
                     f"The weights of the checkpoint {self._path} do not fit {self._model_name} with"
                     f" {len(self.vocabulary)} labels at {self._pixels} px (it was made for {self._card.size} px):"
-                    f" {' '.join(str(error).split())[:300]}"
+                    f" {error}"
                 ) from error
         return model.to(self._device)
 
+    @cached_property
+    def _forward(self) -> Forward:
+        from rrgbench_timm import predicting
 
-def _resolve(checkpoint: Path | None, preset: str) -> Path | None:
-    if checkpoint is None or str(checkpoint) == "none":
-        return None
-    if str(checkpoint) == "shipped":
-        return WEIGHTS / f"{preset}.safetensors"
-    return Path(checkpoint)
-
-
-def _vocabulary(labels: Sequence[str]) -> Vocabulary:
-    if len(set(labels)) != len(labels) or not labels:
-        raise UsageError(f"The labels of an encoder are distinct names, at least one; given: {', '.join(labels)}.")
-    known = (vocabulary for vocabulary in VOCABULARIES.values() if vocabulary.labels == tuple(labels))
-    return next(known, Vocabulary("custom", tuple(labels)))
+        scale = self._scale
+        assert scale is not None  # a checkpoint has one
+        return predicting.network(self._network, *scale, precision=self._precision, compiled=self._compiled)
 
 
-def _check_agreement(
-    path: Path,
-    card: checkpoints.Card,
-    model: str | None,
-    model_args: Mapping[str, Any] | None,
-    labels: Sequence[str] | None,
-    pretrained: bool,
-    normalise: PresetName | None,
-) -> None:
-    """Raise UsageError where options ask for something else than the checkpoint holds."""
-    wrong = None
-    if model is not None and model != card.model:
-        wrong = f"model={model}, but it holds {card.model}"
-    elif model_args is not None and model_args != card.model_args:
-        wrong = f"model_args={model_args}, but it was made with {card.model_args}"
-    elif labels is not None and set(labels) != set(card.labels):
-        wrong = f"other labels than it has ({', '.join(card.labels)})"
-    elif normalise is not None and normalise != card.normalise:
-        wrong = f"normalise={normalise}, but it was trained with {card.normalise or 'no preset'}"
-    elif pretrained:
-        wrong = "pretrained hub weights as well"
-    if wrong:
-        raise UsageError(
-            f"The checkpoint {path} does not go with the options: they ask for {wrong}. Leave that option out, or add"
-            " checkpoint=none to train a new model."
-        )
-
-
-def _judge(
-    labels: Sequence[str],
-    learned: npt.NDArray[np.bool_],
-    target: npt.NDArray[np.float32],
-    probability: npt.NDArray[np.float64],
-    auroc: npt.NDArray[np.float64],
-) -> tuple[dict[str, float | None], dict[str, float]]:
-    """Each label's threshold, and the scores on validation at them.
-
-    None for a label that was not learned; .5 for one that validation never shows present.
-    """
-    thresholds: dict[str, float | None] = {}
-    scores: dict[str, float] = {}
-    for i, label in enumerate(labels):
-        thresholds[label] = None
-        if not learned[i]:
-            continue
-        known = ~np.isnan(target[:, i])
-        truth, p = target[known, i] == 1, probability[known, i]
-        thresholds[label] = threshold = best_f1(truth, p) if truth.any() else 0.5
-        if np.isfinite(auroc[i]):
-            called = p >= threshold
-            scores[f"auroc_{snake(label)}"] = float(auroc[i])
-            scores[f"f1_{snake(label)}"] = float(2 * (truth & called).sum() / (truth.sum() + called.sum()))
-    for kind in ("auroc", "f1"):
-        values = [value for name, value in scores.items() if name.startswith(f"{kind}_")]
-        scores[f"{kind}_macro"] = float(np.mean(values))
-    return thresholds, scores
+def _weights(given: Path | None, preset: str) -> Path | None:
+    return WEIGHTS / f"{preset}.safetensors" if str(given) == "shipped" else given

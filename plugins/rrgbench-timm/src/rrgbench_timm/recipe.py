@@ -102,6 +102,7 @@ class Recipe:
             ({"layer_decay": 0 < self.layer_decay <= 1}, "lies above 0 and at most at 1"),
             ({"batch": self.batch >= 2 * self.accumulate}, "is at least 2 for each pass of a step"),
             ({"limit": self.limit is None or self.limit >= 2}, "is at least 2"),
+            ({"gamma": self.gamma is None or self.gamma >= 0}, "is at least 0"),
             ({"patience": self.patience is None or self.patience >= 1}, "is at least 1"),
             ({"workers": self.workers is None or self.workers >= 0}, "is at least 0"),
         ]
