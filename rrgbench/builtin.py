@@ -36,6 +36,11 @@ def rrgbench_register_encoders(register: Register) -> None:
         "rrgbench.encoders.findings_file:FindingsFile",
         summary="probabilities from a file, made by any classifier",
     )
+    register(
+        "ensemble",
+        "rrgbench.encoders.ensemble:Ensemble",
+        summary="the mean of several encoders: of their probabilities, logits or weights",
+    )
 
 
 @hookimpl
@@ -85,6 +90,16 @@ def rrgbench_register_metrics(register: Register) -> None:
         "classification",
         "rrgbench.metrics.classification:Classification",
         summary="AUROC, AP, precision, recall, F1 of the encoder's findings",
+    )
+    register(
+        "calibration",
+        "rrgbench.metrics.calibration:Calibration",
+        summary="expected calibration error of the encoder's probabilities, lower is better",
+    )
+    register(
+        "brier",
+        "rrgbench.metrics.calibration:Brier",
+        summary="Brier score of the encoder's probabilities, lower is better",
     )
     register(
         "rulelabel",

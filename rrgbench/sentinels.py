@@ -114,6 +114,8 @@ KNOWN = (
     Known(r"classification_(micro|macro)_\w+", {IDENTICAL: 1}),
     Known(r"(auroc|ap)_\w+", {IDENTICAL: 1}),
     Known(r"auroc_\w+", {NEGATED: 0}),
+    Known(r"brier_\w+", {IDENTICAL: 0.01, NEGATED: 0.81}),
+    Known(r"ece_\w+", {IDENTICAL: 0.1, NEGATED: 0.9}),
     Known(r"bertscore_(precision|recall|f1)|chexbert_similarity", {IDENTICAL: 1, ALONE: 1}, within=1e-3),
     Known(r"radgraph_(e|er|er_bar)", {IDENTICAL: 1, EMPTY: 0, ALONE: 1}),
     Known(r"radcliq_v0", {IDENTICAL: -0.2421, ALONE: -0.2421}, within=5e-3),

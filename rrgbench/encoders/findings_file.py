@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from rrgbench import tables
 from rrgbench.cache import file_digest
 from rrgbench.errors import UsageError
-from rrgbench.labels import part_of, snake, translate
-from rrgbench.thresholds import CrossFitted
+from rrgbench.labels import part_of, snake
+from rrgbench.thresholds import FittedThresholds, checked
 from rrgbench.types import Context, Failure, Finding, Findings, Status, Study, Vocabulary
 
 
@@ -41,40 +41,33 @@ class FindingsFile:
         self._cells = {str(study_id): row for study_id, row in frame[columns].to_dict("index").items()}
         self._row = {study_id: number for number, study_id in enumerate(self._cells, 1)}
         self.signature = f"file:{file_digest(path)[:12]}"
-        self._fitted: CrossFitted | None = None
-        self._patients: dict[str, str] = {}
+        self._fitted: FittedThresholds | None = None
         self._fixed: dict[str, float] = {}
         self._fit = threshold == "fit"
         if isinstance(threshold, Path):
             self._fixed = _read_thresholds(threshold, self.vocabulary)
             self.signature += f"|thresholds:{file_digest(threshold)[:12]}"
         elif not self._fit:
-            self._fixed = dict.fromkeys(self.vocabulary.labels, _checked(float(threshold), "threshold="))
+            self._fixed = dict.fromkeys(self.vocabulary.labels, checked(float(threshold), "threshold="))
+
+    @property
+    def thresholds(self) -> Mapping[str, float]:
+        """The thresholds by label. Raises UsageError for fitted ones, which differ from patient to patient."""
+        if self._fit:
+            raise UsageError(
+                f"{self._source}: threshold=fit fits thresholds for each patient apart, so that they can't be averaged"
+                " with other encoders'. Leave it out there, and give the ensemble threshold=fit."
+            )
+        return self._fixed
 
     def calibrate(self, studies: Sequence[Study]) -> list[str]:
         """Fit thresholds on labelled studies where ``threshold=fit``; returns warnings."""
         if not self._fit:
             return []
-        known = []
-        for study in studies:
-            probabilities = self._probabilities(study.study_id)
-            if study.labels is not None and not isinstance(probabilities, Failure):
-                known.append((study, translate(study.labels, self.vocabulary), probabilities))
-        if not known:
-            raise UsageError(
-                f"{self._source}: threshold=fit needs labelled studies to fit on, of patients that are not evaluated or"
-                " whose folds can be left out, and there are none."
-            )
-        self._patients = {study.study_id: study.patient_id for study in studies}
-        assessed = [label for label in self.vocabulary.labels if any(label in truth.by_label for _, truth, _ in known)]
-        self._fitted = CrossFitted(
-            [study.patient_id for study, _, _ in known],
-            {label: [_number(truth.status(label)) for _, truth, _ in known] for label in assessed},
-            {label: [probabilities[label] for _, _, probabilities in known] for label in assessed},
-        )
-        if never := self._fitted.never():
-            return [f"threshold=fit: too few positive studies of {', '.join(never)}: never called for some patients"]
-        return []
+        found = {study.study_id: self._probabilities(study.study_id) for study in studies}
+        usable = {study_id: p for study_id, p in found.items() if not isinstance(p, Failure)}
+        self._fitted = FittedThresholds(self._source, studies, self.vocabulary, usable)
+        return self._fitted.warnings
 
     def encode(self, contexts: Sequence[Context]) -> list[Findings | Failure]:
         """The findings of each study in the file."""
@@ -84,7 +77,7 @@ class FindingsFile:
         probabilities = self._probabilities(study_id)
         if isinstance(probabilities, Failure):
             return probabilities
-        thresholds = self._fitted.of(self._patients.get(study_id, "")) if self._fitted else self._fixed
+        thresholds = self._fitted.of(study_id) if self._fitted else self._fixed
         by_label = {
             label: Finding(label, Status.PRESENT if p >= thresholds.get(label, 0.5) else Status.ABSENT, p)
             for label, p in probabilities.items()
@@ -123,7 +116,7 @@ def _read_thresholds(path: Path, vocabulary: Vocabulary) -> dict[str, float]:
             label = spelt[snake(name)]
             if label in out:
                 raise UsageError(f"{path}, row {number}: {name!r} stands twice.")
-            out[label] = _checked(float(cell), f"{path}, row {number}: ")
+            out[label] = checked(float(cell), f"{path}, row {number}: ")
         except KeyError:
             raise UsageError(f"{path}, row {number}: {name!r} is not a label of the probabilities' file.") from None
         except ValueError:
@@ -131,14 +124,3 @@ def _read_thresholds(path: Path, vocabulary: Vocabulary) -> dict[str, float]:
     if lacking := [label for label in vocabulary.labels if label not in out]:
         raise UsageError(f"{path}: no threshold for {', '.join(lacking)}.")
     return out
-
-
-def _checked(threshold: float, where: str) -> float:
-    if not 0.0 <= threshold <= 1.0:
-        raise UsageError(f"{where}{threshold} is not a threshold: a number in 0..1.")
-    return threshold
-
-
-def _number(status: Status) -> float:
-    """Truth as a number: uncertain is left out, not mentioned is negative."""
-    return math.nan if status is Status.UNCERTAIN else float(status is Status.PRESENT)

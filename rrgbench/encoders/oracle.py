@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rrgbench.types import Context, Failure, Finding, Findings, Status
 
 # AUROC wants a number: what the dataset is sure of is sure, what it leaves open is open.
-_PROBABILITY = {Status.PRESENT: 1.0, Status.ABSENT: 0.0, Status.UNCERTAIN: 0.5}
+CERTAINTY = {Status.PRESENT: 1.0, Status.ABSENT: 0.0, Status.UNCERTAIN: 0.5}
 
 
 class Oracle:
@@ -27,8 +27,8 @@ def _findings(context: Context) -> Findings | Failure:
     if context.labels is None:
         return Failure("labels", f"the dataset has no labels for study {context.study_id}; the oracle needs them")
     by_label = {
-        f.label: Finding(f.label, f.status, _PROBABILITY[f.status], f.side, f.severity, f.boxes)
+        f.label: Finding(f.label, f.status, CERTAINTY[f.status], f.side, f.severity, f.boxes)
         for f in context.labels
-        if f.status in _PROBABILITY
+        if f.status in CERTAINTY
     }
     return Findings(context.labels.vocabulary, by_label)

@@ -49,6 +49,7 @@ FAMILIES = (
     ("auroc", "Encoder: AUROC"),
     ("ap", "Encoder: average precision"),
     ("classification|precision|recall|f1", "Encoder: precision, recall, F1"),
+    ("ece|brier", "Encoder: calibration"),
 )
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from rrgbench import stats
-from rrgbench.labels import VOCABULARIES, snake, translate
-from rrgbench.metrics import counts, label_sets
-from rrgbench.types import Case, Findings, Status, Vocabulary
+from rrgbench.labels import VOCABULARIES, snake
+from rrgbench.metrics import counts, encoder_rows, label_sets
+from rrgbench.types import Case
 
 
 class Classification:
@@ -25,7 +24,7 @@ class Classification:
 
     version = "1"
     needs = ("findings", "labels")
-    signature = "truth-uncertain:ignored|truth-blank:absent|zero-division:0"
+    signature = f"{encoder_rows.TRUTH}|zero-division:0"
 
     @property
     def higher_is_better(self) -> Mapping[str, bool]:
@@ -39,26 +38,12 @@ class Classification:
 
     def rows(self, cases: Sequence[Case]) -> pd.DataFrame:
         """``truth_<label>`` and ``called_<label>`` (1, 0, NaN), ``probability_<label>``."""
-        pairs = [(_findings(case.study.labels), _findings(case.findings)) for case in cases]
-        vocabulary = label_sets.comparable(pairs[0][0].vocabulary, pairs[0][1].vocabulary)
-        data = [
-            [
-                *_each(translate(truth, vocabulary), vocabulary, _truth),
-                *_each(translate(found, vocabulary), vocabulary, _called),
-                *_each(translate(found, vocabulary), vocabulary, _probability),
-            ]
-            for truth, found in pairs
-        ]
-        names = [c for prefix in ("truth", "called", "probability") for c in counts.columns(prefix, vocabulary.labels)]
-        return pd.DataFrame(data, columns=names, index=[case.study.study_id for case in cases], dtype=float)
+        return encoder_rows.rows(cases, ("truth", "called", "probability"))
 
     def reduce(self, rows: pd.DataFrame, weights: stats.Array | None = None) -> Mapping[str, stats.Array]:
         """The scores, averages first."""
-        labels = _labels(rows)
-        truth, called, probability = (
-            rows[[f"{prefix}_{label}" for label in labels]].to_numpy(float)
-            for prefix in ("truth", "called", "probability")
-        )
+        labels = encoder_rows.labels(rows)
+        truth, called, probability = (encoder_rows.matrix(rows, kind) for kind in ("truth", "called", "probability"))
         w = stats.unit_weights(weights, len(rows))
         out: dict[str, stats.Array] = {}
         areas: dict[str, dict[str, stats.Array]] = {"auroc": {}, "ap": {}}
@@ -89,32 +74,4 @@ class Classification:
 
     def describe(self, rows: pd.DataFrame) -> str:
         """The labels compared."""
-        return label_sets.described(_labels(rows))
-
-
-def _labels(rows: pd.DataFrame) -> list[str]:
-    return [str(c).removeprefix("truth_") for c in rows.columns if str(c).startswith("truth_")]
-
-
-def _findings(value: object) -> Findings:
-    assert isinstance(value, Findings)  # the core passes only cases that have them
-    return value
-
-
-def _each(findings: Findings, vocabulary: Vocabulary, number: object) -> list[float]:
-    assert callable(number)
-    return [number(findings, label) for label in vocabulary.labels]
-
-
-def _truth(findings: Findings, label: str) -> float:
-    status = findings.status(label)
-    return math.nan if status is Status.UNCERTAIN else float(status is Status.PRESENT)
-
-
-def _called(findings: Findings, label: str) -> float:
-    return float(findings.status(label) is Status.PRESENT) if label in findings.by_label else math.nan
-
-
-def _probability(findings: Findings, label: str) -> float:
-    finding = findings.by_label.get(label)
-    return finding.probability if finding and finding.probability is not None else math.nan
+        return label_sets.described(encoder_rows.labels(rows))
