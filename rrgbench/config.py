@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 
 from rrgbench import governance
 from rrgbench.errors import UsageError, did_you_mean
-from rrgbench.specs import Spec
+from rrgbench.specs import Spec, parse
 
 CLASSIFY_THEN_GENERATE = "classify-then-generate"
 
@@ -28,12 +28,8 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-Grid = Annotated[
-    list[Spec],
-    BeforeValidator(_specs),
-    PlainSerializer(lambda specs: [str(spec) for spec in specs]),
-    Field(min_length=1),
-]
+Specs = Annotated[list[Spec], BeforeValidator(_specs), PlainSerializer(lambda specs: [str(spec) for spec in specs])]
+Grid = Annotated[Specs, Field(min_length=1)]
 
 
 class RunConfig(BaseModel):
@@ -70,14 +66,36 @@ class RunConfig(BaseModel):
 
 
 class TrainConfig(BaseModel):
-    """What `rrgbench train` is asked for. ``recipe`` goes to the encoder's ``fit``."""
+    """What `rrgbench train` is asked for. ``recipe`` holds options of the encoder's own recipe.
+
+    ``folds``: cross-validate by patient instead, in so many parts.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
     encoder: Annotated[Spec, BeforeValidator(Spec.of), PlainSerializer(str)]
     dataset: Annotated[Spec, BeforeValidator(Spec.of), PlainSerializer(str)] = Spec("phantom")
     recipe: dict[str, Any] = {}
+    folds: Annotated[int, Field(ge=3)] | None = None
     out: Path = Path("models")
+
+
+class MatrixConfig(BaseModel):
+    """What `rrgbench matrix` is asked for. ``recipe`` is that of the trainings, ``by`` how the studies are cut."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    encoder: Grid
+    train: Specs = []
+    test: Specs = []
+    recipe: dict[str, Any] = {}
+    by: Annotated[list[str], BeforeValidator(_listed)] = ["sex", "age", "view"]
+    split: str | None = None
+    limit: Annotated[int, Field(ge=1)] | None = None
+    models: Path = Path("models")
+    out: Path = Path("runs")
+    seed: Annotated[int, Field(ge=0)] = 0
+    resamples: Annotated[int, Field(ge=0)] = 1000
 
 
 Config = TypeVar("Config", bound=BaseModel)
@@ -119,6 +137,15 @@ def read_yaml(file: Path, what: str) -> Any:
         raise UsageError(f"The {what} {file} can't be read: {error.strerror}.") from error
     except (yaml.YAMLError, ValueError) as error:  # ValueError: bytes that are no UTF-8, a date such as 2026-02-31
         raise UsageError(f"The {what} {file} is not YAML: {' '.join(str(error).split())}") from error
+
+
+Trains = TypeVar("Trains", TrainConfig, MatrixConfig)
+
+
+def with_recipe(config: Trains, texts: Sequence[str] | None) -> Trains:
+    """The configuration with options of its recipe from the command line ("epochs=3,lr=1e-4"), which win."""
+    given = {key: value for text in texts or () for key, value in parse(f"recipe:{text}").options.items()}
+    return config.model_copy(update={"recipe": config.recipe | given})
 
 
 def _read(file: Path) -> dict[str, Any]:

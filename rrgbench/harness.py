@@ -283,7 +283,7 @@ def _manifest(plan: Plan) -> dict[str, Any]:
             "studies": len(plan.studies),
             "patients": len({study.patient_id for study in plan.studies}),
         },
-        "versions": provenance.versions({part.distribution for part in plan.parts.values()}),
+        "versions": provenance.versions(set().union(*(part.distributions for part in plan.parts.values()))),
         "git": provenance.git_revision(),
         "warnings": list(plan.warnings),
     }

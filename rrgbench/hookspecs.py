@@ -80,3 +80,8 @@ def rrgbench_run_started(manifest: Mapping[str, Any], folder: Path) -> None:
 @hookspec
 def rrgbench_run_finished(result: RunResult) -> None:
     """A run is over: complete, or incomplete with its failures recorded."""
+
+
+@hookspec
+def rrgbench_training_logged(folder: Path, event: Mapping[str, Any]) -> None:
+    """A training goes on. ``event["stage"]`` is "started", "read", "epoch", ..., "finished"; then come figures."""

@@ -61,9 +61,14 @@ class Dataset(Protocol):
 class Encoder(Protocol):
     """Contexts to findings. ``needs`` names what it must see of a study: "images", "labels", ...
 
-    Optional: ``calibrate(studies)`` gets studies to fit thresholds on, once, before ``encode``, and returns warnings;
-    ``fit(train, validate, folder, ...)`` trains it; ``batch`` is how many contexts it wants at once (default 32);
-    ``cached = False`` where looking up is not cheaper than encoding.
+    Optional: ``stream(contexts)`` takes contexts ahead of its answers and gives these by the batch, in order, so that
+    reading and the network overlap; ``calibrate(studies)`` gets studies to fit thresholds on, once, before ``encode``,
+    and returns warnings;
+    ``batch`` is how many contexts it wants at once (default 32); ``cached = False`` where looking up is not cheaper
+    than encoding; ``thresholds``, by label, at which a probability is called present; ``trained_on``, the dataset's
+    spec. ``averaged(others)`` gives an encoder with the mean of their weights. ``features(contexts)`` gives a vector
+    or a Failure each, for probes. ``saliency(contexts, labels, method)`` gives a Failure or, by label, where it looks:
+    float32 of shape (height, width), 0 or above, over the whole of the image that it saw.
     """
 
     version: str
@@ -75,14 +80,30 @@ class Encoder(Protocol):
 
 @runtime_checkable
 class TrainableEncoder(Encoder, Protocol):
-    """An encoder with ``fit``. The keyword arguments after ``folder`` are the recipe, typed like options.
+    """An encoder that `rrgbench train` can train.
 
-    Two of them the core gives: ``provenance`` (what the checkpoint should say of the data and the recipe) and ``log``,
-    to be called with a mapping of figures as training goes on.
+    ``recipe`` is the class of its training options: a dataclass whose fields are typed like a part's options (one that
+    is typed as an encoder takes a spec). ``fit`` is called with the same studies and folder again where a training was
+    killed, and goes on from what it left there.
     """
 
-    def fit(self, train: Iterable[Study], validate: Iterable[Study], folder: Path, **recipe: Any) -> Checkpoint:
-        """Train on ``train``, choose epoch and thresholds on ``validate``, write a checkpoint under ``folder``."""
+    recipe: type
+
+    def fit(
+        self,
+        train: Sequence[Study],
+        validate: Sequence[Study],
+        folder: Path,
+        recipe: Any,
+        *,
+        provenance: Mapping[str, Any] | None = None,
+        log: Callable[[Mapping[str, Any]], None] | None = None,
+    ) -> Checkpoint:
+        """Train on ``train``, choose epoch and thresholds on ``validate``, write a checkpoint under ``folder``.
+
+        ``provenance`` is what the checkpoint should say of the data and the recipe. ``log`` is called as training goes
+        on with a mapping: its ``stage`` ("read", "epoch", ...), then figures.
+        """
 
 
 @runtime_checkable

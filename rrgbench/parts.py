@@ -61,6 +61,11 @@ class Part:
         return governance.strictest([own, *(part.terms for part in self.nested)])
 
     @property
+    def distributions(self) -> set[str]:
+        """The distributions that it, and the parts that it was given, come from."""
+        return {self.distribution}.union(*(part.distributions for part in self.nested))
+
+    @property
     def signature(self) -> str:
         """All that this part's output depends on, in one line. It can grow while the part learns (exemplars)."""
         return _signature(self.name, self.obj, self.shown)
@@ -129,19 +134,9 @@ def build(catalogue: Catalogue, kind: str, value: Any) -> Part:
     given = {**entry.defaults, **spec.options}
     what = f"{kind} {spec.name!r}"
     governance.check_options(what, given)
-    check_known(what, given, declared)
-    values = {}
-    shown = {}
-    given_parts: dict[str, list[Part]] = {}
-    for option in declared:
-        if option.name not in given:
-            shown[option.name] = option.default
-            continue
-        value, built = _value(catalogue, what, option, given[option.name], spec)
-        values[option.name] = value
-        shown[option.name] = "+".join(f"({part.signature})" for part in built) if built else value
-        if built:
-            given_parts[option.name] = built
+    values, given_parts = arguments(catalogue, what, declared, Spec(spec.name, given, spec.raw))
+    shown = {option.name: values.get(option.name, option.default) for option in declared}
+    shown |= {key: "+".join(f"({part.signature})" for part in built) for key, built in given_parts.items()}
     try:
         obj = cls(**values)
     except RRGBenchError:
@@ -168,6 +163,13 @@ def build(catalogue: Catalogue, kind: str, value: Any) -> Part:
 def _with(spec: Spec, changed: Mapping[str, Any]) -> Spec:
     """The spec with other values for some options."""
     return Spec(spec.name, {**spec.options, **changed}, {k: raw for k, raw in spec.raw.items() if k not in changed})
+
+
+def nested_options(catalogue: Catalogue, kind: str, spec: Spec) -> dict[str, Any]:
+    """Those of a spec's options that are parts themselves."""
+    entry = catalogue.entry(kind, spec.name)
+    taking = {option.name for option in options(load_class(entry), entry) if _part_kind(option.annotation)[0]}
+    return {name: value for name, value in spec.options.items() if name in taking}
 
 
 def check_known(what: str, given: Mapping[str, Any], declared: Sequence[Option]) -> None:
@@ -197,18 +199,26 @@ def coerce(what: str, option: Option, value: Any, raw: str | None = None) -> Any
     return out.expanduser() if isinstance(out, Path) else out
 
 
-def _value(catalogue: Catalogue, what: str, option: Option, value: Any, spec: Spec) -> tuple[Any, list[Part]]:
-    """What the constructor gets for an option, and the parts that were built for it."""
-    kind, many = _part_kind(option.annotation)
-    if kind is None:
-        return coerce(what, option, value, spec.raw.get(option.name)), []
-    if value is None:
-        return None, []
-    if many:
-        nested = [build(catalogue, kind, item) for item in ([value] if isinstance(value, str) else value)]
-        return [part.obj for part in nested], nested
-    part = build(catalogue, kind, value)
-    return part.obj, [part]
+def arguments(
+    catalogue: Catalogue, what: str, declared: Sequence[Option], spec: Spec
+) -> tuple[dict[str, Any], dict[str, list[Part]]]:
+    """The arguments that the spec's options become, and the parts that were built for them. Raises UsageError."""
+    check_known(what, spec.options, declared)
+    values: dict[str, Any] = {}
+    parts: dict[str, list[Part]] = {}
+    for option in declared:
+        if option.name not in spec.options:
+            continue
+        value = spec.options[option.name]
+        kind, many = _part_kind(option.annotation)
+        if kind is None or value is None:
+            raw = spec.raw.get(option.name)
+            values[option.name] = coerce(what, option, value, raw) if kind is None else None
+            continue
+        built = [build(catalogue, kind, each) for each in (value if many and not isinstance(value, str) else [value])]
+        parts[option.name] = built
+        values[option.name] = [part.obj for part in built] if many else built[0].obj
+    return values, {name: built for name, built in parts.items() if built}
 
 
 def _part_kind(annotation: Any) -> tuple[str | None, bool]:

@@ -133,7 +133,7 @@ def planned(
             why = f"it sends text to {', '.join(metric.hosts)}, and the data of this run is {terms}"
             unavailable = {**unavailable, metric.name: why}  # nobody asked for it: the others are computed
     split, studies = select(dataset, config.split, config.limit)
-    warnings = _prepare(parts, studies)
+    warnings = [*_seen_before(parts, split), *_prepare(parts, studies)]
     train = partial(dataset.obj.load, "train") if "train" in dataset.obj.splits else None
     fitted = []
     for each in protocols:
@@ -161,6 +161,15 @@ def select(dataset: Part, split: str | None, limit: int | None) -> tuple[str | N
             raise UsageError(f"The dataset {dataset.spec} gives the study_id {study.study_id!r} twice.")
         ids.add(study.study_id)
     return split, studies
+
+
+def _seen_before(parts: Mapping[str, Part], split: str | None) -> list[str]:
+    """A warning where an encoder is measured on what it learnt from."""
+    trained_on = getattr(parts["encoder"].obj, "trained_on", None) if "encoder" in parts else None
+    if parts["dataset"].public not in (trained_on or "").split(" + ") or split == "test":
+        return []
+    where = f"its split {split}" if split else "all of it"
+    return [f"the encoder was trained on {trained_on}: figures on {where} say little about new patients"]
 
 
 def _prepare(parts: Mapping[str, Part], studies: Sequence[Study]) -> list[str]:

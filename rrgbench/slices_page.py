@@ -51,13 +51,10 @@ def page(sliced: SlicedRuns, title: str) -> str:
     """The whole document; it loads nothing. Raises UsageError where data that is not open would show more than
     aggregates.
     """
-    groups: dict[tuple[str, str, str], list[Sliced]] = {}
-    for cut in sliced.cuts:
-        groups.setdefault((cut.dataset_digest, cut.protocol, f"{cut.metric}|{cut.signature}"), []).append(cut)
     html = document(
         title,
         el("header", el("h1", title), el("p", ", ".join(dict.fromkeys(cut.run for cut in sliced.cuts)))),
-        el("main", _how_to_read(), *(_score(cuts) for cuts in groups.values()), _notes(sliced.notes)),
+        el("main", how_to_read(), *boards(sliced.cuts), notes("Not cut", sliced.notes)),
         el("footer", f"Made by rrgbench {__version__}. For research, not for clinical use."),
         style=Html(STYLE),
     )
@@ -66,7 +63,8 @@ def page(sliced: SlicedRuns, title: str) -> str:
     return html
 
 
-def _how_to_read() -> Html:
+def how_to_read() -> Html:
+    """What dots, gaps and averages mean."""
     points = (
         (
             "Dot and bar",
@@ -91,6 +89,14 @@ def _how_to_read() -> Html:
     )
     items = (el("div", el("dt", term), el("dd", meaning)) for term, meaning in points)
     return el("section", el("dl", *items), class_="how", aria_label="How to read this page")
+
+
+def boards(cuts: Sequence[Sliced]) -> list[Html]:
+    """A section a score on the same data under the same signature."""
+    groups: dict[tuple[str, str, str], list[Sliced]] = {}
+    for cut in cuts:
+        groups.setdefault((cut.dataset_digest, cut.protocol, f"{cut.metric}|{cut.signature}"), []).append(cut)
+    return [_score(together) for together in groups.values()]
 
 
 def _score(cuts: Sequence[Sliced]) -> Html:
@@ -224,7 +230,8 @@ def _gap(gap: Gap | None) -> str:
     return f"{said} (95% interval {low} to {high}, whichever two they had been).{alike}"
 
 
-def _notes(notes: Sequence[str]) -> Html | None:
-    if not notes:
+def notes(title: str, said: Sequence[str]) -> Html | None:
+    """What has to be said of what is not shown."""
+    if not said:
         return None
-    return el("section", el("h2", "Not cut"), el("ul", *(el("li", note) for note in notes)), class_="problems")
+    return el("section", el("h2", title), el("ul", *(el("li", note) for note in said)), class_="problems")

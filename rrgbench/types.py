@@ -171,13 +171,20 @@ class Message:
 
 @dataclass(frozen=True)
 class Completion:
-    """An LLM's reply and what it used. ``cost`` is in US dollars; None where the price is not known."""
+    """An LLM's reply and what it used.
+
+    ``cost`` is in US dollars; None where the price is not known. ``logprob`` is the sum of the natural logarithms of
+    its tokens' probabilities, where they were asked for. ``pause`` is how many seconds the server's rate limits ask to
+    wait before the next call.
+    """
 
     text: str
     model: str
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     cost: float | None = None
+    logprob: float | None = None
+    pause: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,20 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from rrgbench.cli import audit, compare, data, explain, leaderboard, machine, parts, published, run, slices, train
+from rrgbench.cli import (
+    audit,
+    compare,
+    data,
+    explain,
+    leaderboard,
+    machine,
+    matrix,
+    parts,
+    published,
+    run,
+    slices,
+    train,
+)
 
 app = typer.Typer(
     name="rrgbench",
@@ -22,6 +35,7 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("score")(run.score)
 app.command("train")(train.train)
+app.command("matrix")(matrix.matrix)
 app.command("list")(parts.list_parts)
 app.command("info")(parts.info)
 app.add_typer(parts.plugins, name="plugins")

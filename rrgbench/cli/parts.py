@@ -53,6 +53,9 @@ def info(name: Annotated[str, typer.Argument(help="The name of a part.")], json:
             cls = building.load_class(entry)
             record["description"] = inspect.getdoc(cls) or ""
             record["options"] = [_option(option) for option in building.options(cls, entry)]
+            if recipe := getattr(cls, "recipe", None):
+                record["training"] = inspect.getdoc(recipe) or ""
+                record["recipe"] = [_option(option) for option in building.keywords(recipe)]
         records.append(record)
     if json:
         output.as_json(records)
@@ -63,9 +66,10 @@ def info(name: Annotated[str, typer.Argument(help="The name of a part.")], json:
             typer.echo(f"missing: {sentence}")
         if record.get("description"):
             typer.echo(f"\n{record['description']}\n")
-        for option in record.get("options", []):
-            default = "required" if option["required"] else f"default {option['default']!r}"
-            typer.echo(f"  {option['name']:<18} {option['type']}, {default}")
+        _options(record.get("options", []))
+        if record.get("recipe"):
+            typer.echo(f"\nRecipe (`rrgbench train --recipe KEY=VALUE`). {record['training']}\n")
+            _options(record["recipe"])
 
 
 @plugins.command("list")
@@ -121,12 +125,20 @@ def _record(entry: Entry) -> dict[str, Any]:
 def _option(option: Any) -> dict[str, Any]:
     kind = option.annotation
     default = None if option.required else option.default
+    if repr(default) == "<factory>":  # what dataclasses say of a list
+        default = None
     return {
         "name": option.name,
         "type": kind.__name__ if inspect.isclass(kind) else str(kind).replace("typing.", "").replace("pathlib.", ""),
         "required": option.required,
         "default": default if isinstance(default, (str, int, float, bool, type(None))) else str(default),
     }
+
+
+def _options(options: list[dict[str, Any]]) -> None:
+    for option in options:
+        default = "required" if option["required"] else f"default {option['default']!r}"
+        typer.echo(f"  {option['name']:<18} {option['type']}, {default}")
 
 
 def _broken() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from rrgbench.slicing import Sliced, SlicedRuns
+    from rrgbench.slicing import Slice, Sliced, SlicedRuns
 
 
 def slices(
@@ -54,8 +54,8 @@ def _print(found: SlicedRuns) -> None:
     for run, metric, protocol, signature in dict.fromkeys(map(_key, found.cuts)):
         mine = [cut for cut in found.cuts if _key(cut) == (run, metric, protocol, signature)]
         typer.echo(f"\n{mine[0].run}: {metric}, {protocol}")
-        rows = [("", *_cells(mine[0].overall))]
-        rows += [(cut.by, *_cells(each)) for cut in mine for each in cut.slices]
+        rows = [("", *cells(mine[0].overall))]
+        rows += [(cut.by, *cells(each)) for cut in mine for each in cut.slices]
         output.table(rows, ("by", "slice", "n", "patients", "score", "95 % interval"))
         for cut in mine:
             typer.echo(f"by {cut.by}: {said(cut)}")
@@ -67,8 +67,9 @@ def _key(cut: Sliced) -> tuple[Path, str, str, str]:
     return cut.folder, cut.metric, cut.protocol, cut.signature
 
 
-def _cells(each: Any) -> tuple[str, ...]:
+def cells(each: Slice) -> tuple[str, ...]:
+    """A slice's name, counts, score and interval, in words."""
     if each.value is None:
-        return each.name, str(each.n), str(each.n_patients), "n/a", each.reason
+        return each.name, str(each.n), str(each.n_patients), "n/a", each.reason or ""
     interval = "[{:.3f}, {:.3f}]".format(*each.ci) if each.ci else "none"
     return each.name, str(each.n), str(each.n_patients), f"{each.value:.3f}", interval

@@ -111,6 +111,7 @@ def test_another_site_has_darker_films_and_more_of_each_condition() -> None:
     assert present(sicker) > 1.3 * present(usual)
     prints = {s[0].images[0].fingerprint() for s in (usual, darker, sicker)}
     assert len(prints) == 3
+    assert usual[0].images[0].image_id != darker[0].images[0].image_id  # no two pictures under one name
 
 
 def test_an_unknown_split_is_answered_with_the_known_ones() -> None:

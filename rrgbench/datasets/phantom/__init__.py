@@ -74,7 +74,8 @@ class Phantom:
         patient_id = f"p{number:06d}"
         study_id = f"{patient_id}-{which}"
         recipe = (self.seed, number, which, self.size, self._site)
-        image = Image(study_id, partial(_read, *recipe), partial(_fingerprint, *recipe), visit.acquisition.view)
+        image_id = study_id if self._site == population.USUAL else f"{study_id}-{self._site.exposure:g}"
+        image = Image(image_id, partial(_read, *recipe), partial(_fingerprint, *recipe), visit.acquisition.view)
         return Study(
             study_id=study_id,
             patient_id=patient_id,
