@@ -8,7 +8,7 @@ PAGE := leaderboards/demo.html
 # Two torch threads on two busy cores are many times slower than one.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test test-slow lint bench install weights clean
+.PHONY: help demo test test-slow lint bench install weights image-stage clean
 
 help:  ## say what there is
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -51,5 +51,8 @@ weights: $(VENV)/.installed  ## train the shipped weights again
 	$(BIN)/rrgbench train --config configs/train-vit-phantom.yaml
 	$(BIN)/rrgbench train --config configs/train-cnn-phantom.yaml
 
+image-stage: $(VENV)/.installed  ## train a CNN and a ViT on drawings at two hospitals, and test each at both: some 10 minutes
+	$(BIN)/rrgbench matrix --config configs/image-stage.yaml --page leaderboards/image-stage.html
+
 clean:  ## remove what the other targets made
-	rm -rf $(VENV) runs models $(PAGE) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) runs models $(PAGE) leaderboards/image-stage.html .pytest_cache .mypy_cache .ruff_cache .hypothesis

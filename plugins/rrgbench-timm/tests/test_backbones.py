@@ -46,7 +46,7 @@ def saved(kind: str, folder: Path) -> Any:
     else:
         config = transformers.CONFIG_MAPPING[kind](**TINY, **KINDS[kind])
     model = transformers.AutoModel.from_config(config)
-    with hf_folder._quiet():
+    with hf_folder.quiet():
         model.save_pretrained(folder)
     (folder / "preprocessor_config.json").write_text(json.dumps(PROCESSOR), encoding="utf-8")
     return model.eval()

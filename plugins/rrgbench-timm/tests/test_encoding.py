@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from rrgbench_timm.encoder import TimmEncoder
+from rrgbench_timm.recipe import Recipe
 
 from rrgbench.errors import UsageError
 from rrgbench.labels import CHEXPERT
@@ -121,7 +122,7 @@ def test_what_timm_can_not_make_is_refused_in_words(
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(UsageError, match=says):
-        TimmEncoder(checkpoint=None, **options).fit(made.studies(4, 1), made.studies(4, 2), tmp_path, epochs=1)
+        TimmEncoder(checkpoint=None, **options).fit(made.studies(4, 1), made.studies(4, 2), tmp_path, Recipe(epochs=1))
     assert not list(tmp_path.iterdir())
 
 

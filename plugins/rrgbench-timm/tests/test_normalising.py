@@ -9,6 +9,7 @@ import pytest
 import torch
 from rrgbench_timm import pixels
 from rrgbench_timm.encoder import TimmEncoder
+from rrgbench_timm.recipe import Recipe
 from safetensors import safe_open
 
 from rrgbench.errors import UsageError
@@ -21,7 +22,7 @@ def maira(made: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> Pa
     """A checkpoint that was trained with a preset."""
     encoder = TimmEncoder(model="test_resnet", checkpoint=None, size=64, normalise="maira")
     result = encoder.fit(
-        made.studies(64, 1), made.studies(32, 2), tmp_path_factory.mktemp("maira"), epochs=2, batch=16, lr=3e-3
+        made.studies(64, 1), made.studies(32, 2), tmp_path_factory.mktemp("maira"), Recipe(epochs=2, batch=16, lr=3e-3)
     )
     return Path(result.path)
 
@@ -53,7 +54,7 @@ def test_the_checkpoint_keeps_the_preset(
     made: SimpleNamespace, tmp_path: Path, preset: PresetName, mean: list[float], std: list[float]
 ) -> None:
     encoder = TimmEncoder(model="test_vit", checkpoint=None, size=64, normalise=preset)
-    path = Path(encoder.fit(made.studies(8, 1), made.studies(8, 2), tmp_path, epochs=1, batch=4).path)
+    path = Path(encoder.fit(made.studies(8, 1), made.studies(8, 2), tmp_path, Recipe(epochs=1, batch=4)).path)
     card = TimmEncoder(checkpoint=path).card
     assert (card.normalise, card.in_chans, card.mean, card.std) == (preset, len(mean), mean, std)
     seen = made.contexts(made.studies(4, 3))
@@ -62,7 +63,7 @@ def test_the_checkpoint_keeps_the_preset(
 
 def test_a_preset_without_a_mean_takes_the_adjusted_data_s(made: SimpleNamespace, tmp_path: Path) -> None:
     encoder = TimmEncoder(model="test_vit", checkpoint=None, size=64, normalise="mimic-jpg")
-    encoder.fit(made.studies(8, 1), made.studies(8, 2), tmp_path, epochs=1, batch=4)
+    encoder.fit(made.studies(8, 1), made.studies(8, 2), tmp_path, Recipe(epochs=1, batch=4))
     assert encoder.card.in_chans == 1
     assert encoder.card.mean == pytest.approx([0.5], abs=0.01)  # an even histogram's
     assert encoder.card.std == pytest.approx([12**-0.5], abs=0.01)

@@ -14,12 +14,14 @@ def run(code: str) -> str:
     return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
 
 
-def test_both_names_are_registered() -> None:
+def test_the_names_are_registered() -> None:
     entries: dict[str, tuple[str, dict]] = {}
     rrgbench_timm.rrgbench_register_encoders(
         lambda name, target, *, summary, needs, **defaults: entries.update({name: (target, defaults)})
     )
-    assert entries == {name: ("rrgbench_timm.encoder:TimmEncoder", {"preset": name}) for name in ("vit", "cnn")}
+    presets = {name: ("rrgbench_timm.encoder:TimmEncoder", {"preset": name}) for name in ("vit", "cnn")}
+    frozen = {"probe": ("rrgbench_timm.probing:Probe", {}), "zero-shot": ("rrgbench_timm.zero_shot:ZeroShot", {})}
+    assert entries == presets | frozen
 
 
 def test_registering_imports_nothing_heavy() -> None:

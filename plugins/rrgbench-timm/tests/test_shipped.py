@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from rrgbench_timm import fitting
+from rrgbench_timm import judging, targets
 from rrgbench_timm.encoder import TimmEncoder
 from rrgbench_timm.presets import PRESETS, WEIGHTS
 
@@ -43,10 +43,10 @@ def test_shipped_weights_see_what_they_always_saw(preset: str) -> None:
 def test_shipped_weights_reach_on_new_drawings_what_is_recorded() -> None:
     # Patients of another seed than the training's. 420 studies: the macro AUROC has a standard error of about .01.
     studies = list(Phantom(n=600, seed=7).load("train"))
-    truth = fitting.gather(studies, 32, CHEXPERT, "train", None).target
+    truth = targets.of_studies(studies, CHEXPERT, "U-Ignore", "ignore")
     contexts = [Context(study.study_id, images=study.images) for study in studies]
     for preset in PRESETS:
         encoder = TimmEncoder(preset=preset)
         probability = np.array([[finding.probability for finding in found] for found in encoder.encode(contexts)])
-        reached = np.nanmean(fitting.aurocs(truth, probability))
+        reached = np.nanmean(judging.aurocs(truth, probability))
         assert reached == pytest.approx(encoder.card.training["validate"]["auroc_macro"], abs=0.05), preset

@@ -29,7 +29,7 @@ def vit(**options: Any) -> TimmEncoder:
 
 
 def weights(encoder: TimmEncoder) -> dict[str, np.ndarray]:
-    return encoder._state
+    return encoder._origin.state
 
 
 def test_a_cnn_learns_what_can_be_seen(trained: SimpleNamespace) -> None:
@@ -215,7 +215,7 @@ def test_where_memory_does_not_suffice_passes_get_smaller(
     memory = [event for event in log if event["stage"] == "out of memory"]
     assert [event["studies at once"] for event in memory] == [8, 4]
     most = 0
-    with pytest.raises(RunError, match="even 1 studies at once"):
+    with pytest.raises(RunError, match="with as few at once as 1"):
         vit().fit(made.studies(32, 1), made.studies(16, 2), tmp_path / "none", recipe)
 
 

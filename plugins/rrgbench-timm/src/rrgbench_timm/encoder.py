@@ -15,14 +15,10 @@ import numpy.typing as npt
 from rrgbench import calibration
 from rrgbench.cache import file_digest
 from rrgbench.errors import UsageError
-from rrgbench.labels import CHEXPERT
-from rrgbench.normalisation import PRESETS as NORMALISATIONS
-from rrgbench.normalisation import Preset, PresetName
+from rrgbench.normalisation import PresetName
 from rrgbench.types import Checkpoint, Context, Failure, Finding, Findings, Image, Status, Study
-from rrgbench_timm import checkpoint as checkpoints
-from rrgbench_timm import vocabularies
-from rrgbench_timm.agreement import check_agreement
-from rrgbench_timm.presets import PRESETS, WEIGHTS
+from rrgbench_timm import networks
+from rrgbench_timm.checkpoint import Card, State
 from rrgbench_timm.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -76,55 +72,46 @@ class TimmEncoder:
         for name, value in (("batch", batch), ("workers", workers)):
             if isinstance(value, int) and value < 1:
                 raise UsageError(f"The option {name!r} must be at least 1, not {value}.")
-        self._asked_batch, self._workers, self._device_name, self._seed = batch, workers, device, seed
+        self._asked_batch, self._workers, self._device_name = batch, workers, device
         self._precision: Literal["fp32", "bf16"] = precision
-        self._compiled, self._pretrained = compile, pretrained
-        self._start = _weights(start, preset)
-        self._card: checkpoints.Card | None = None
-        self._state: checkpoints.State = {}
-        self._path = None if str(checkpoint) == "none" else _weights(checkpoint, preset)
-        self._digest: str | None = None
-        if self._path is None:
-            architecture = PRESETS[preset]
-            own = model is None
-            self._model_name = model or architecture.model
-            self._model_args = {**(architecture.model_args if own else {}), **(model_args or {})}
-            self._size = size or (architecture.size if own else None)
-            self._normalise = normalise
-            self.vocabulary = vocabularies.of_labels(labels or CHEXPERT.labels)
-        else:
-            self._card, self._state = checkpoints.load(self._path)
-            self._digest = file_digest(self._path)[:12]
-            asked = {"model": model, "model_args": model_args, "labels": labels, "normalise": normalise}
-            check_agreement(self._path, self._card, asked, pretrained=pretrained, start=start is not None)
-            self._model_name, self._model_args = self._card.model, self._card.model_args
-            self._size = size or self._card.size
-            self._normalise = self._card.normalise
-            self.vocabulary = vocabularies.of_labels(self._card.labels)
-        self._preset = NORMALISATIONS[self._normalise] if self._normalise else Preset()
+        self._compiled = compile
+        self._origin = networks.chosen(
+            preset,
+            checkpoint,
+            model=model,
+            model_args=model_args,
+            size=size,
+            labels=labels,
+            pretrained=pretrained,
+            start=start,
+            normalise=normalise,
+            seed=seed,
+        )
+        self.vocabulary = self._origin.vocabulary
 
     @property
     def signature(self) -> str:
         """The preset that images are normalised by and the digests of the files of weights, where there are any."""
-        start = file_digest(self._start)[:12] if self._start else None
-        pieces = {"normalise": self._normalise, "checkpoint": self._digest, "start": start}
+        origin = self._origin
+        start = file_digest(origin.start)[:12] if origin.start else None
+        pieces = {"normalise": origin.normalise, "checkpoint": origin.digest, "start": start}
         return "|".join(f"{name}:{value}" for name, value in pieces.items() if value)
 
     @property
-    def card(self) -> checkpoints.Card | None:
+    def card(self) -> Card | None:
         """What the checkpoint says of itself: model, labels, thresholds, training; None while there is none."""
-        return self._card
+        return self._origin.card
 
     @property
     def thresholds(self) -> Mapping[str, float]:
         """The probability from which each assessed label is present; empty without a checkpoint."""
-        known = self._card.thresholds if self._card else {}
+        known = self.card.thresholds if self.card else {}
         return {label: threshold for label, threshold in known.items() if threshold is not None}
 
     @property
     def trained_on(self) -> str | None:
         """The spec of the dataset that the weights were trained on, where the checkpoint says it."""
-        said = self._card.training["provenance"].get("dataset") if self._card else None
+        said = self.card.training["provenance"].get("dataset") if self.card else None
         return str(said) if said else None
 
     def encode(self, contexts: Sequence[Context]) -> list[Findings | Failure]:
@@ -150,12 +137,12 @@ class TimmEncoder:
         """
         from rrgbench_timm import models, predicting
 
-        if self._card is None and not self._pretrained and self._start is None:
+        origin = self._origin
+        if origin.card is None and not origin.pretrained and origin.start is None:
             raise UsageError(
-                f"The features of {self._model_name} would be random: give checkpoint=FILE, start=FILE or"
-                " pretrained=true."
+                f"The features of {origin.name} would be random: give checkpoint=FILE, start=FILE or pretrained=true."
             )
-        scale = self._scale
+        scale = origin.scale
         if scale is None:
             raise UsageError("How pixels are scaled isn't known: give normalise=imagenet, or another preset.")
         network = models.Pooled(self._network, blocks, average)
@@ -171,7 +158,7 @@ class TimmEncoder:
 
         card = self._trained()
         return saliency.of_contexts(
-            self._network, contexts, labels, method, card=card, size=self._pixels, adjust=self._preset.adjust
+            self._network, contexts, labels, method, card=card, size=self._origin.size, adjust=self._origin.adjust
         )
 
     def averaged(self, others: Sequence[TimmEncoder]) -> TimmEncoder:
@@ -189,19 +176,17 @@ class TimmEncoder:
                     f"The mean of weights needs checkpoints of one network; these differ in {differing}:"
                     f" {getattr(cards[0], differing)} and {getattr(card, differing)}. Use mean=probabilities."
                 )
-        out = copy.copy(self)
-        out._forget()
-        arrays = {name: [member._state[name] for member in members] for name in self._state}
-        out._state = {
-            name: np.mean(each, axis=0, dtype=np.float64).astype(each[0].dtype) for name, each in arrays.items()
-        }
-        out._digest = "+".join(str(member._digest) for member in members)
+        states = [member._origin.state for member in members]
+        arrays = {name: [state[name] for state in states] for name in states[0]}
+        state = {name: np.mean(each, axis=0, dtype=np.float64).astype(each[0].dtype) for name, each in arrays.items()}
         of_label = {label: [card.thresholds[label] for card in cards] for label in cards[0].labels}
         means = {
             label: None if None in values else float(np.mean([value for value in values if value is not None]))
             for label, values in of_label.items()
         }
-        out._card = cards[0].model_copy(update={"thresholds": means, "calibration": None})
+        card = cards[0].model_copy(update={"thresholds": means, "calibration": None})
+        out = copy.copy(self)
+        out._adopt(None, card, state, "+".join(str(member._origin.digest) for member in members))
         return out
 
     def fit(
@@ -222,22 +207,8 @@ class TimmEncoder:
         """
         from rrgbench_timm import fitting
 
-        network = fitting.Network(
-            create=self._create,
-            state=self._state,
-            started_from=self._origin,
-            name=self._model_name,
-            model_args=self._model_args,
-            vocabulary=self.vocabulary,
-            size=self._pixels,
-            channels=self._channels,
-            adjust=self._preset.adjust,
-            normalise=self._normalise,
-            scale=self._scale,
-            seed=self._seed,
-        )
         done = fitting.fit(
-            network,
+            self._origin,
             train,
             validate,
             folder,
@@ -246,40 +217,34 @@ class TimmEncoder:
             provenance=provenance or {},
             log=log or (lambda _: None),
         )
-        self._path, self._card, self._state, self._digest = (
-            done.path,
-            done.card,
-            done.state,
-            file_digest(done.path)[:12],
-        )
-        self._start = None
-        self._forget()
+        self._adopt(done.path, done.card, done.state, file_digest(done.path)[:12])
         return Checkpoint(str(done.path), done.scores, done.history)
 
-    def _forget(self) -> None:
-        """The network of other weights than these."""
+    def _adopt(self, path: Path | None, card: Card, state: State, digest: str) -> None:
+        """Work with other weights from now on."""
+        self._origin = self._origin.with_weights(path, card, state, digest)
         for stale in ("_network", "_forward"):
             self.__dict__.pop(stale, None)
 
-    def _trained(self) -> checkpoints.Card:
-        if self._card is None:
+    def _trained(self) -> Card:
+        if self.card is None:
             raise UsageError(
-                f"The encoder {self._model_name} has no trained weights (checkpoint=none): its findings would be"
+                f"The encoder {self._origin.name} has no trained weights (checkpoint=none): its findings would be"
                 " random. Train it with `rrgbench train` and give checkpoint=FILE, or leave checkpoint out to use the"
                 " shipped weights."
             )
-        return self._card
+        return self.card
 
     def _outputs(self, contexts: Iterable[Context], forward: Forward) -> Iterator[list[Outputs]]:
         from rrgbench_timm import pixels, predicting
 
         def read(image: Image) -> npt.NDArray[np.uint8]:
-            return pixels.read(image, self._pixels, self._preset.adjust)
+            return pixels.read(image, self._origin.size, self._origin.adjust)
 
         images = map(predicting.looked_at, contexts)
         return predicting.batches(images, read, forward, device=self._device, batch=self._batch, workers=self._workers)
 
-    def _findings(self, logits: npt.NDArray[np.float64], card: checkpoints.Card) -> Findings:
+    def _findings(self, logits: npt.NDArray[np.float64], card: Card) -> Findings:
         found = {}
         for label, logit in zip(card.labels, logits, strict=True):
             threshold = card.thresholds[label]
@@ -294,7 +259,7 @@ class TimmEncoder:
         from rrgbench_timm import predicting
 
         if self._asked_batch == "auto":
-            return predicting.find_batch(self._forward, self._pixels, self._device)
+            return predicting.find_batch(self._forward, self._origin.size, self._device)
         return self._asked_batch
 
     @cached_property
@@ -304,84 +269,13 @@ class TimmEncoder:
         return pick_device(self._device_name)
 
     @cached_property
-    def _pixels(self) -> int:
-        if self._size is None:
-            from rrgbench_timm.models import default_size
-
-            return default_size(self._model_name)
-        return self._size
-
-    @property
-    def _channels(self) -> Literal[1, 3]:
-        if self._card is not None:
-            return self._card.in_chans
-        if self._preset.mean:
-            return 3 if len(self._preset.mean) == 3 else 1
-        return 3 if self._pretrained else 1  # hub weights saw three channels; a radiograph has one
-
-    @property
-    def _scale(self) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-        """The mean and deviation that pixels are scaled by; None where the training data are to give them."""
-        if self._card is not None:
-            return tuple(self._card.mean), tuple(self._card.std)
-        if self._preset.mean:
-            return self._preset.mean, self._preset.std
-        if self._pretrained:
-            from rrgbench_timm.models import pretrained_normalisation
-
-            return pretrained_normalisation(self._model_name)
-        return None
-
-    @property
-    def _origin(self) -> str:
-        """What the weights are before training, in a word."""
-        if self._start is not None:
-            return f"{self._start.name} ({file_digest(self._start)[:12]})"
-        return self._digest or ("hub weights" if self._pretrained else "random weights")
-
-    def _create(self, *, classes: int, dropout: float = 0.0, drop_path: float = 0.0) -> torch.nn.Module:
-        """The network with whatever weights it starts from, but a checkpoint's."""
-        from rrgbench_timm import foreign, models
-
-        model = models.create(
-            self._model_name,
-            self._model_args,
-            size=self._pixels,
-            in_chans=self._channels,
-            classes=classes,
-            seed=self._seed,
-            pretrained=self._pretrained,
-            dropout=dropout,
-            drop_path=drop_path,
-        )
-        if self._start is not None:
-            foreign.fit_into(model, foreign.weights(self._start))
-        return model
-
-    @cached_property
     def _network(self) -> torch.nn.Module:
-        from rrgbench_timm import models
-
-        model = self._create(classes=len(self.vocabulary))
-        if self._card is not None:
-            try:
-                models.set_state(model, self._state)
-            except UsageError as error:
-                raise UsageError(
-                    f"The weights of the checkpoint {self._path} do not fit {self._model_name} with"
-                    f" {len(self.vocabulary)} labels at {self._pixels} px (it was made for {self._card.size} px):"
-                    f" {error}"
-                ) from error
-        return model.to(self._device)
+        return self._origin.made().to(self._device)
 
     @cached_property
     def _forward(self) -> Forward:
         from rrgbench_timm import predicting
 
-        scale = self._scale
+        scale = self._origin.scale
         assert scale is not None  # a checkpoint has one
         return predicting.network(self._network, *scale, precision=self._precision, compiled=self._compiled)
-
-
-def _weights(given: Path | None, preset: str) -> Path | None:
-    return WEIGHTS / f"{preset}.safetensors" if str(given) == "shipped" else given

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,12 +17,12 @@ import torch
 from rrgbench import calibration
 from rrgbench.cache import digest
 from rrgbench.errors import UsageError
-from rrgbench.normalisation import Adjust, PresetName
-from rrgbench.types import Study, Vocabulary
+from rrgbench.types import Study
 from rrgbench_timm import adapting, checkpoint, data, losses, models, resuming, targets
 from rrgbench_timm.data import Split, Target
-from rrgbench_timm.judging import Array, Scale, judge, predict, varied
+from rrgbench_timm.judging import Array, judge, predict, varied
 from rrgbench_timm.loop import Training
+from rrgbench_timm.networks import Network, Scale
 from rrgbench_timm.processes import Processes, joined
 from rrgbench_timm.recipe import Recipe
 from rrgbench_timm.task import STATE, Log, Standing, Task
@@ -30,31 +30,6 @@ from rrgbench_timm.teaching import named, taught
 
 _FIRST, _PROBABILITIES = "u-ignore", "probabilities.safetensors"  # the folder of U-SelfTrained's first training
 _NO_MATTER = ("workers", "save_minutes", "licence", "teacher")  # to the weights; what a teacher gives is in the targets
-
-
-@dataclass(frozen=True, kw_only=True)
-class Network:
-    """What is trained.
-
-    ``create(classes=, dropout=, drop_path=)`` makes it, with whatever weights it starts from but a checkpoint's, which
-    are ``state`` (empty: none); ``started_from`` says in a word which these are. ``name`` and ``model_args`` are what
-    ``models.create`` takes, ``size`` and ``channels`` those of its input, which ``adjust`` (a preset's, ``normalise``)
-    and ``scale`` (None: by the mean and deviation of the training data) make of a picture. ``seed`` is that of all
-    draws.
-    """
-
-    create: Callable[..., torch.nn.Module]
-    state: checkpoint.State
-    started_from: str
-    name: str
-    model_args: Mapping[str, Any]
-    vocabulary: Vocabulary
-    size: int
-    channels: Literal[1, 3]
-    adjust: Adjust
-    normalise: PresetName | None
-    scale: Scale | None
-    seed: int
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,11 @@ from rrgbench.labels import snake
 from rrgbench.stats import auroc
 from rrgbench_timm import losses, predicting
 from rrgbench_timm.data import Split, Target, chunks
+from rrgbench_timm.networks import Scale
 from rrgbench_timm.processes import Processes
 from rrgbench_timm.recipe import Recipe
 
 Array = npt.NDArray[np.float64]
-Scale = tuple[tuple[float, ...], tuple[float, ...]]
-"""The mean and the standard deviation that grey levels 0..1 are scaled by, a number for each channel of the network."""
-
 _AT_ONCE = {"cuda": 256}  # pictures; fewer elsewhere, where more are no faster
 
 

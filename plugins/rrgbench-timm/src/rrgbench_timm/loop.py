@@ -187,7 +187,7 @@ class Training:
             torch.cuda.empty_cache()
         if self.standing.passes * self.fewest >= studies:
             raise RunError(
-                f"The memory of {self.device} does not suffice for training with even {self.fewest} studies at once."
+                f"The memory of {self.device} does not suffice for training, with as few at once as {self.fewest}."
                 " Choose a smaller model or size, freeze layers, or take another device."
             )
         self.standing.passes *= 2

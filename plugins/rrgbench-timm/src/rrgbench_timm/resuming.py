@@ -67,7 +67,7 @@ def to_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, torch.T
         index, _, own = name.partition(".")
         parameter = parameters[int(index)]
         if value.shape == parameter.shape:
-            # In the parameter's order of memory: in another, sums would be rounded otherwise.
+            # In the parameter's order of memory, which fused optimisers take for granted without a look.
             value = torch.empty_like(parameter).copy_(value)
         state.setdefault(int(index), {})[own] = value
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rrgbench_timm.data import Split
-from rrgbench_timm.judging import Scale
+from rrgbench_timm.networks import Scale
 from rrgbench_timm.processes import Processes
 from rrgbench_timm.recipe import Recipe
 

@@ -6,6 +6,7 @@ import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -103,7 +104,7 @@ class ZeroShot:
         if not labelled:
             self._fitted = None
             return ["zero-shot: there are no labelled studies to fit thresholds on; present is from 0.5 on"]
-        rows = self._probabilities([context(study, self.needs) for study in labelled])
+        rows = chain.from_iterable(self._probabilities([context(study, self.needs) for study in labelled]))
         found = {
             study.study_id: dict(zip(self.vocabulary.labels, row.tolist(), strict=True))
             for study, row in zip(labelled, rows, strict=True)
@@ -126,9 +127,9 @@ class ZeroShot:
                 ids.append(seen.study_id)
                 yield seen
 
-        for row in self._probabilities(named()):
-            study_id = ids.popleft()
-            yield [row if isinstance(row, Failure) else self._findings(study_id, row)]
+        for rows in self._probabilities(named()):
+            seen = [(ids.popleft(), row) for row in rows]
+            yield [row if isinstance(row, Failure) else self._findings(study_id, row) for study_id, row in seen]
 
     def saliency(
         self, contexts: Sequence[Context], labels: Sequence[str], method: str
@@ -160,19 +161,22 @@ class ZeroShot:
     def _labels(self) -> tuple[str, ...]:
         return self.vocabulary.labels
 
-    def _probabilities(self, contexts: Iterable[Context]) -> Iterator[npt.NDArray[np.float64] | Failure]:
-        """The probability of each label, shape (labels,)."""
+    def _probabilities(self, contexts: Iterable[Context]) -> Iterator[list[npt.NDArray[np.float64] | Failure]]:
+        """The probability of each label, shape (labels,), by the batch."""
         clip = self._clip
-        cosines = predicting.stream(
-            (pixels.frontal(seen.images) for seen in contexts),
+        cosines = predicting.batches(
+            map(predicting.looked_at, contexts),
             partial(pixels.read, size=clip.size),
             lambda grey: self._compared(grey)[0],
             device=clip.device,
             batch=self.batch,
             workers=self._workers,
         )
-        for row in cosines:
-            yield row if isinstance(row, Failure) else self._as_probability(row.reshape(len(self._templates), -1))
+        for rows in cosines:
+            yield [
+                row if isinstance(row, Failure) else self._as_probability(row.reshape(len(self._templates), -1))
+                for row in rows
+            ]
 
     def _compared(self, grey: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """The cosine of each picture with each prompt, (batch, prompts), and that of its tokens where they are used."""
