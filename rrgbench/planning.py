@@ -133,7 +133,7 @@ def planned(
             why = f"it sends text to {', '.join(metric.hosts)}, and the data of this run is {terms}"
             unavailable = {**unavailable, metric.name: why}  # nobody asked for it: the others are computed
     split, studies = select(dataset, config.split, config.limit)
-    warnings = [*_seen_before(parts, split), *_prepare(parts, studies)]
+    warnings = [*_seen_before(parts, split), *prepare(parts, studies)]
     train = partial(dataset.obj.load, "train") if "train" in dataset.obj.splits else None
     fitted = []
     for each in protocols:
@@ -172,7 +172,7 @@ def _seen_before(parts: Mapping[str, Part], split: str | None) -> list[str]:
     return [f"the encoder was trained on {trained_on}: figures on {where} say little about new patients"]
 
 
-def _prepare(parts: Mapping[str, Part], studies: Sequence[Study]) -> list[str]:
+def prepare(parts: Mapping[str, Part], studies: Sequence[Study]) -> list[str]:
     """Let parts learn from the training split, and encoders fit thresholds, never on an evaluated patient."""
     dataset = parts["dataset"].obj
     evaluated = {study.patient_id for study in studies}

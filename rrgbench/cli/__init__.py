@@ -18,6 +18,7 @@ from rrgbench.cli import (
     parts,
     published,
     run,
+    saliency,
     slices,
     train,
 )
@@ -36,6 +37,7 @@ app.command("run")(run.run)
 app.command("score")(run.score)
 app.command("train")(train.train)
 app.command("matrix")(matrix.matrix)
+app.command("saliency")(saliency.saliency)
 app.command("list")(parts.list_parts)
 app.command("info")(parts.info)
 app.add_typer(parts.plugins, name="plugins")

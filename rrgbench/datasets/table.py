@@ -13,13 +13,14 @@ import pandas as pd
 
 from rrgbench import images, tables
 from rrgbench.cache import digest, file_digest
+from rrgbench.datasets import table_boxes
 from rrgbench.datasets.official import Sections
 from rrgbench.datasets.table_columns import Columns, label_columns, one_row_a_study, pieces, priors, section_columns
 from rrgbench.errors import UsageError
 from rrgbench.labels import snake
 from rrgbench.protocols import FRONTAL
 from rrgbench.text.reports import as_report
-from rrgbench.types import Finding, Findings, Image, Status, Study, Vocabulary
+from rrgbench.types import Box, Finding, Findings, Image, Status, Study, Vocabulary
 
 BLOCK = 10_000  # rows that are looked up at a time
 
@@ -36,6 +37,8 @@ class Table:
     column a label with 1, 0, -1 (uncertain) or blank (not mentioned). ``sections``, instead of ``report``, is the
     prefix of one column a section: findings, impression, indication, history, technique, comparison. ``prior`` holds
     the id of the same patient's study before. ``demographics`` is a list of columns; numbers are read as such.
+    ``boxes`` is a column of ``label,x,y,width,height;…`` in the first frontal image, from its upper left, in units of
+    which it is ``box_grid`` wide and high (1: fractions); only labels that are present may have some.
     Without ``patient`` each study is a patient of its own. ``vocabulary`` is ``chexpert`` or ``nih``; without it, the
     one that knows all labels found, else the labels found. ``terms``: open, private or credentialed.
     """
@@ -57,6 +60,8 @@ class Table:
         sections: str | None = None,
         prior: str | None = None,
         demographics: list[str] | None = None,
+        boxes: str | None = None,
+        box_grid: float = 1.0,
     ) -> None:
         self.terms = terms
         self._folder, source = path.parent, str(path)
@@ -65,12 +70,21 @@ class Table:
         tables.require(frame, source, id=id, **named)
         for column in demographics or ():
             tables.require(frame, source, demographics=column)
+        tables.require(frame, source, boxes=boxes)
         if report is not None and sections is not None:
             raise UsageError(f"{source}: report= and sections= both say what the report is; leave one of them out.")
         self.vocabulary, listed, by_label = label_columns(frame, source, labels, vocabulary)
-        by_section = {} if sections is None else section_columns(frame, source, sections)
+        if boxes is not None:
+            table_boxes.check(frame, source, boxes, self.vocabulary, box_grid)
         columns = Columns(
-            id, **named, demographics=tuple(demographics or ()), sections=by_section, listed=listed, labels=by_label
+            id,
+            **named,
+            demographics=tuple(demographics or ()),
+            sections={} if sections is None else section_columns(frame, source, sections),
+            listed=listed,
+            labels=by_label,
+            boxes=boxes,
+            box_grid=box_grid,
         )
         self._setup(frame, source, file_digest(path), columns)
 
@@ -91,6 +105,9 @@ class Table:
         self._source, self._columns = source, columns
         self._rows, self._places = one_row_a_study(frame, source, columns)
         self._before = priors(self._rows, self._places, source, columns)
+        if columns.boxes:
+            for _, place, row in self._records(np.flatnonzero(self._rows[columns.boxes].str.strip())):
+                table_boxes.check_present(self._boxes(row), self._findings(row), f"{source}, {place}")
         self.signature = f"file:{file[:12]}"
         found = list(self._rows[columns.split].str.strip().unique()) if columns.split else []
         self.splits: tuple[str, ...] = tuple(name for name in found if name)
@@ -149,14 +166,19 @@ class Table:
         if self._columns.listed:
             present = {snake(name) for name in pieces(row[self._columns.listed]) if name}
             statuses = {x: Status.PRESENT if snake(x) in present else Status.ABSENT for x in self.vocabulary.labels}
-            return _as_findings(self.vocabulary, statuses) if present else None
+            return self._as_findings(statuses, row) if present else None
         statuses = {label: tables.LABEL_CELLS[row[column].strip()] for label, column in self._columns.labels.items()}
         said = {label: status for label, status in statuses.items() if status is not Status.NOT_MENTIONED}
-        return _as_findings(self.vocabulary, said) if said else None
+        return self._as_findings(said, row) if said else None
 
+    def _as_findings(self, statuses: Mapping[str, Status], row: Row) -> Findings:
+        places = self._boxes(row)
+        found = {label: Finding(label, status, boxes=places.get(label, ())) for label, status in statuses.items()}
+        return Findings(self.vocabulary, found)
 
-def _as_findings(vocabulary: Vocabulary, statuses: Mapping[str, Status]) -> Findings:
-    return Findings(vocabulary, {label: Finding(label, status) for label, status in statuses.items()})
+    def _boxes(self, row: Row) -> dict[str, tuple[Box, ...]]:
+        column = self._columns.boxes
+        return table_boxes.boxes(row[column], self.vocabulary, self._columns.box_grid) if column else {}
 
 
 def _parsed(text: str) -> dict[str, str]:

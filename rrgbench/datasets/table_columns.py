@@ -33,10 +33,12 @@ class Columns:
     sections: Mapping[str, str] = field(default_factory=dict)  # by section
     listed: str | None = None  # of all labels
     labels: Mapping[str, str] = field(default_factory=dict)  # by label
+    boxes: str | None = None
+    box_grid: float = 1.0
 
     def used(self) -> list[str]:
         """Each of them once, but for the id's."""
-        single = (self.image, self.patient, self.report, self.split, self.view, self.prior, self.listed)
+        single = (self.image, self.patient, self.report, self.split, self.view, self.prior, self.listed, self.boxes)
         several = (*self.demographics, *self.sections.values(), *self.labels.values())
         return list(dict.fromkeys(column for column in (*single, *several) if column is not None))
 

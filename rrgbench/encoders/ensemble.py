@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, islice, tee
 from statistics import fmean
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from rrgbench import calibration, encoding, progress
 from rrgbench.encoders.oracle import CERTAINTY
@@ -19,6 +19,10 @@ from rrgbench.planning import context
 from rrgbench.plugins import BUILTIN
 from rrgbench.thresholds import FittedThresholds, checked
 from rrgbench.types import Context, Failure, Finding, Findings, Status, Study, Vocabulary
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 HALF = 0.5  # the threshold of a member that names none
 _NOTHING = Context("")
@@ -115,6 +119,14 @@ class Ensemble:
         """The mean findings of each context, or the failure of the first member that fails on it."""
         found = [self._said_by(at, contexts, ahead=False) for at in range(len(self._encoders))]
         return list(self._joined(contexts, found))
+
+    def saliency(
+        self, contexts: Sequence[Context], labels: Sequence[str], method: str = "grad-cam"
+    ) -> list[dict[str, npt.NDArray[np.float32]] | Failure]:
+        """Where the members look, on average: ``rrgbench.saliency.joining.of_members``."""
+        from rrgbench.saliency import joining
+
+        return joining.of_members(self._encoders, self.vocabulary, contexts, labels, method)
 
     def stream(self, contexts: Iterable[Context]) -> Iterator[list[Findings | Failure]]:
         """The same, a batch at a time; members that can read images ahead do."""

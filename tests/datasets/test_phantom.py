@@ -99,8 +99,7 @@ def test_wrong_options_are_answered(options: dict[str, Any], said: str) -> None:
 
 def test_another_site_has_darker_films_and_more_of_each_condition() -> None:
     usual, darker, sicker = (
-        list(Phantom(n=300, size=64, **options).load(None))
-        for options in ({}, {"exposure": 0.2}, {"prevalence": 2.0})
+        list(Phantom(n=300, size=64, **options).load(None)) for options in ({}, {"exposure": 0.2}, {"prevalence": 2.0})
     )
     assert [s.labels for s in usual] == [s.labels for s in darker]
     assert all(d.images[0].read().mean() < u.images[0].read().mean() for u, d in zip(usual[:20], darker, strict=False))

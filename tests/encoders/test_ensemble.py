@@ -475,3 +475,29 @@ def test_order_and_company_of_studies_don_t_matter(rows: list[list[float]]) -> N
     together = ensemble.encode(contexts)
     assert ensemble.encode(contexts[::-1]) == together[::-1]
     assert [ensemble.encode([each])[0] for each in contexts] == together
+
+
+class Looking(Fake):
+    """A member that says where it looks: at one row of a 2 x 2 map."""
+
+    def __init__(self, row: int) -> None:
+        super().__init__({"Edema": 0.5})
+        self.row = row
+
+    def saliency(
+        self, contexts: Sequence[Context], labels: Sequence[str], method: str
+    ) -> list[dict[str, np.ndarray] | Failure]:
+        found = np.zeros((2, 2), np.float32)
+        found[self.row] = 3
+        return [dict.fromkeys(labels, found) for _ in contexts]
+
+
+def test_it_looks_where_its_members_look_on_average() -> None:
+    (found,) = Ensemble([Looking(0), Looking(0), Looking(1)]).saliency([Context("s")], ["Edema"])
+    assert isinstance(found, dict)
+    assert np.allclose(found["Edema"], [[2 / 3], [1 / 3]])
+
+
+def test_a_member_that_cannot_say_where_it_looks_is_named() -> None:
+    with pytest.raises(UsageError, match="Fake, can't say where it looks"):
+        Ensemble([Fake({"Edema": 0.5}), Fake({"Edema": 0.4})]).saliency([Context("s")], ["Edema"])

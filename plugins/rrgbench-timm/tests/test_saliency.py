@@ -180,6 +180,7 @@ def test_a_column_that_nothing_hangs_on_has_an_empty_map() -> None:
         ("test_resnet", {}, 224, "layer4", 7),
         ("test_resnet", {}, 64, "layer2", 8),
         ("test_resnet", {}, 32, "layer1", 8),
+        ("hrnet_w18_small", {}, 224, "final_layer.0", 7),  # its stages give several maps each
         ("levit_128s", LEVIT, 128, "stages.0", 8),
         ("swin_tiny_patch4_window7_224", SWIN, 64, "layers.1", 8),
         ("swin_tiny_patch4_window7_224", {**SWIN, "window_size": 7}, 224, "norm", 7),

@@ -1,0 +1,1 @@
+"""Where encoders look, measured against boxes: `rrgbench saliency`."""
