@@ -198,6 +198,7 @@ class HostedEncoder:
     """A classifier that is trained and asked behind an API."""
 
     version = "1"
+    recipe = dict
     needs = ("images",)
     host = REMOTE
 
