@@ -27,13 +27,15 @@ class CrossValidated:
     """The trainings, a fold each, and the file of what they said of the studies that were held out.
 
     ``predictions`` has a row a study: study_id, patient_id, fold, and a column ``prob_<label>`` a label, blank where
-    the fold's training did not learn it. ``failures`` says why a study has no row.
+    the fold's training did not learn it. ``failures`` says why a study has no row. ``splits`` are the dataset's that
+    the studies are from; none where it has no splits.
     """
 
     folder: Path
     predictions: Path
     trained: tuple[Trained, ...]
     failures: Mapping[str, str]
+    splits: tuple[str, ...]
 
 
 def crossvalidate(config: TrainConfig | Mapping[str, Any]) -> CrossValidated:
@@ -68,7 +70,7 @@ def crossvalidate(config: TrainConfig | Mapping[str, Any]) -> CrossValidated:
     predictions = folder / PREDICTIONS
     frame = pd.DataFrame(rows)
     frame.to_csv(predictions, index=False)
-    return CrossValidated(folder, predictions, tuple(trained), failures)
+    return CrossValidated(folder, predictions, tuple(trained), failures, tuple(splits))
 
 
 def fold_of(patient_id: str, folds: int) -> int:

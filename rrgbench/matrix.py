@@ -6,7 +6,7 @@ Nothing here is new: each encoder is trained by ``training``, run by ``harness``
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +23,8 @@ from rrgbench.specs import Spec
 METRICS = ("classification", "calibration", "brier")
 SCORE = "auroc_macro"
 ALL = "all"
+SEEN = "the encoder was trained on"  # of a run's warnings, the one that makes its cell no measurement
+UNMEASURED = "no label in common, or none known"
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,8 @@ class Cell:
     """One encoder on one test set: the macro AUROC of all studies and of each slice, by the way of cutting.
 
     ``labels`` are those that the average is over: what the encoder and the dataset both have. ``trained_on`` is None
-    where the encoder was given with its weights and doesn't say. ``cuts`` has one entry a way of cutting.
+    where the encoder was given with its weights and doesn't say. ``cuts`` has one entry a way of cutting. Where nothing
+    could be measured, ``labels`` and ``cuts`` are empty, and ``overall`` says why.
     """
 
     encoder: str
@@ -92,31 +95,50 @@ def matrix(config: MatrixConfig | Mapping[str, Any]) -> Matrix:
     tests = config.test or config.train
     if not tests:
         raise UsageError("Say on which datasets to test: --test SPEC, or --train SPEC to train and test on them.")
+    names = _names("dataset", [*config.train, *tests])
     cells: list[Cell] = []
     notes: dict[str, None] = {}
-    for encoder, name, trained_on in _encoders(config):
-        for dataset in tests:
-            cells.append(_cell(config, encoder, name, trained_on, dataset, notes))
-    if len({cell.labels for cell in cells}) > 1:
-        said = "; ".join(dict.fromkeys(f"{c.tested_on}: {len(c.labels)} ({', '.join(c.labels)})" for c in cells))
+    for encoder, name, trained_on in _encoders(config, names):
+        for dataset in dict.fromkeys(tests):
+            cells.append(_cell(config, encoder, name, trained_on, dataset, names[dataset], notes))
+    if not any(cell.labels or cell.overall.n for cell in cells):
+        raise UsageError("\n".join(notes))
+    measured = [cell for cell in cells if cell.labels]
+    if len({cell.labels for cell in measured}) > 1:
+        said = "; ".join(dict.fromkeys(f"{c.tested_on}: {len(c.labels)} ({', '.join(c.labels)})" for c in measured))
         notes[f"The averages are not all over the same labels. {said}"] = None
     return Matrix(tuple(cells), tuple(notes), strictest([cell.run.summary["terms"] for cell in cells]))
 
 
-def _encoders(config: MatrixConfig) -> Iterator[tuple[Spec, str, str | None]]:
+def _names(kind: str, specs: Iterable[Spec]) -> dict[Spec, str]:
+    """What to call each part: its public spec, numbered where files of one name lie in different folders."""
+    names: dict[Spec, str] = {}
+    for spec in dict.fromkeys(specs):
+        name = parts.build(plugins.catalogue(), kind, spec).public
+        same = sum(other == name or other.startswith(f"{name} (") for other in names.values())
+        names[spec] = f"{name} ({same + 1})" if same else name
+    return names
+
+
+def _encoders(config: MatrixConfig, datasets: Mapping[Spec, str]) -> Iterator[tuple[Spec, str, str | None]]:
     """Each encoder to test, with what to call it and the dataset it was trained on."""
-    for encoder in config.encoder:
+    for encoder, name in _names("encoder", config.encoder).items():
         if not config.train:
             given = parts.build(plugins.catalogue(), "encoder", encoder)
-            yield encoder, given.public, getattr(given.obj, "trained_on", None)
-        for dataset in config.train:
+            yield encoder, name, getattr(given.obj, "trained_on", None)
+        for dataset in dict.fromkeys(config.train):
             asked = TrainConfig(encoder=encoder, dataset=dataset, recipe=config.recipe, out=config.models)
-            done = training.train(asked)
-            yield done.spec, done.record["encoder"], done.record["dataset"]
+            yield training.train(asked).spec, name, datasets[dataset]
 
 
 def _cell(
-    config: MatrixConfig, encoder: Spec, name: str, trained_on: str | None, dataset: Spec, notes: dict[str, None]
+    config: MatrixConfig,
+    encoder: Spec,
+    name: str,
+    trained_on: str | None,
+    dataset: Spec,
+    tested_on: str,
+    notes: dict[str, None],
 ) -> Cell:
     asked = RunConfig(
         dataset=[dataset],
@@ -130,22 +152,26 @@ def _cell(
     )
     (run,) = harness.run(asked).runs
     assert run.folder is not None  # a run of a configuration keeps its folder
-    tested_on = str(run.summary["dataset_spec"])
     score = next((score for score in run.scores if score.metric == SCORE), None)
-    if score is None:
-        reason = "; ".join(run.manifest["warnings"] + run.manifest["faults"]) or "no label in common, or none known"
-        raise UsageError(f"{name} can't be measured on {tested_on}: {reason}.")
     if lost := run.summary["failures"]:
         counted = ", ".join(f"{number} {kind}" for kind, number in lost.items())
         notes[f"{name} on {tested_on}: {sum(lost.values())} studies failed ({counted}); the run folder names them"] = (
             None
         )
+    for warning in run.manifest["warnings"]:
+        if SEEN in warning:
+            notes[f"{name} on {tested_on}: {warning}"] = None
+    if score is None:
+        faults = "; ".join(run.manifest["faults"])
+        notes[f"{name} can't be measured on {tested_on}: {UNMEASURED}{faults and f' ({faults})'}."] = None
+        empty = Slice(ALL, 0, 0, None, None, UNMEASURED)
+        return Cell(name, trained_on, tested_on, (), empty, (), run)
+    whole = Slice(ALL, score.n, int(run.summary["n_patients"]), score.value, score.ci, score.reason)
+    if score.value is None:
+        return Cell(name, trained_on, tested_on, (), whole, (), run)
     cut = slicing.slices([run.folder], config.by, [SCORE])
     notes |= dict.fromkeys(cut.notes)
-    overall = next(
-        (each.overall for each in cut.cuts),
-        Slice(ALL, score.n, int(run.summary["n_patients"]), score.value, score.ci, score.reason),
-    )
+    overall = next((each.overall for each in cut.cuts), whole)
     labels = tuple(
         sorted(
             each.metric.removeprefix("auroc_")

@@ -43,7 +43,7 @@ def page(done: Matrix, title: str) -> str:
             slices_page.how_to_read(),
             *slices_page.boards(cuts),
             reliability.how_to_read(),
-            *(_reliability(cell) for cell in done.cells),
+            *(_reliability(cell) for cell in done.cells if cell.labels),
         ),
         el("footer", f"Made by rrgbench {__version__}. For research, not for clinical use."),
         style=Html(STYLE),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from PIL import Image
 
 import rrgbench.harness
 from rrgbench import matrix_page
@@ -88,6 +90,45 @@ def test_encoders_with_weights_are_tested_as_they_are(rrgbench: Callable[..., Do
     assert {row["slice"] for row in rows} == {"all", "PA", "AP"}
 
 
+def test_files_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    specs = []
+    for seed in (0, 1):
+        asked = {"encoder": f"{TINY},seed={seed}", "dataset": HERE, "recipe": RECIPE, "out": tmp_path}
+        specs.append(str(train(asked).spec))
+    done = matrix({"encoder": [*specs, specs[0]], "test": HERE, "by": [], "out": tmp_path / "runs", "resamples": 20})
+    assert [cell.encoder for cell in done.cells] == [
+        "cnn:checkpoint=checkpoint.safetensors",
+        "cnn:checkpoint=checkpoint.safetensors (2)",
+    ]
+    html = matrix_page.page(done, "Two")
+    for cell in done.cells:
+        assert cell.overall.value is not None and f"{cell.overall.value:.3f}".lstrip("0") in html
+
+
+def test_a_test_set_that_nothing_is_measured_on_costs_its_own_cells_only(tmp_path: Path) -> None:
+    table = tmp_path / "zoo.csv"
+    table.write_text("study_id,image,l_Zebra\n" + "".join(f"s{i},i{i}.png,{i % 2}\n" for i in range(12)))
+    for i in range(12):
+        Image.new("L", (32, 32), 20 * i).save(tmp_path / f"i{i}.png")
+    zoo = f"table:path={table},image=image,labels=l_,terms=open"
+    asked = {"encoder": "cnn", "by": ["sex"], "out": tmp_path / "runs", "resamples": 20}
+    done = matrix({**asked, "test": [zoo, HERE]})
+    first, second = done.cells
+    assert first.overall.value is None and first.overall.reason == "no label in common, or none known"
+    assert second.overall.value is not None and second.cuts
+    assert any("can't be measured on table:path=zoo.csv" in note for note in done.notes)
+    assert "no label in common" in matrix_page.page(done, "Zoo")
+    with pytest.raises(UsageError, match="can't be measured on table:path=zoo.csv"):
+        matrix({**asked, "test": zoo})
+
+
+def test_too_few_studies_for_a_score_say_so(tmp_path: Path) -> None:
+    done = matrix({"encoder": "oracle", "test": HERE, "limit": 1, "out": tmp_path / "runs", "resamples": 20})
+    (cell,) = done.cells
+    assert cell.overall.value is None and cell.overall.reason and cell.overall.n == 1
+    assert cell.overall.reason in matrix_page.page(done, "One")
+
+
 def test_a_matrix_of_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--test SPEC"):
         matrix({"encoder": "vit", "out": tmp_path})
@@ -101,6 +142,9 @@ def test_measuring_on_what_was_learned_is_said(tmp_path: Path) -> None:
         )
         warnings = result.runs[0].manifest["warnings"]
         assert any("was trained on" in warning for warning in warnings) == warned
+        asked = {"encoder": str(done.spec), "test": HERE, "split": split, "by": [], "limit": 8, "resamples": 20}
+        notes = matrix({**asked, "out": tmp_path / "runs"}).notes
+        assert any("was trained on" in note for note in notes) == warned
 
 
 def test_each_patient_is_predicted_by_a_training_that_never_saw_them(tmp_path: Path) -> None:
@@ -121,6 +165,14 @@ def test_each_patient_is_predicted_by_a_training_that_never_saw_them(tmp_path: P
         resamples=20,
     )
     assert result.runs[0].complete
+
+
+def test_what_it_says_to_do_next_works(rrgbench: Callable[..., Done]) -> None:
+    recipe = ("--recipe", "epochs=1,batch=16", "--out", "my models")
+    said = rrgbench("train", "--folds", "3", "--encoder", TINY, "--dataset", HERE, *recipe)
+    (command,) = (shlex.split(line) for line in said.out.splitlines() if line.startswith("score them: "))
+    done = rrgbench(*command[3:], "--resamples", "20")
+    assert done.code == 0 and "auroc_macro" in done.out, done.err
 
 
 def test_folds_need_patients(tmp_path: Path) -> None:

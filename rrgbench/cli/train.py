@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +27,7 @@ def train(
     """
     from rrgbench import crossvalidation, training
     from rrgbench.config import TrainConfig, load, with_recipe
+    from rrgbench.specs import Spec
 
     loaded = load(TrainConfig, config, encoder=encoder, dataset=dataset, folds=folds, out=out)
     loaded = with_recipe(loaded, recipe)
@@ -34,15 +36,19 @@ def train(
         for name, value in done.checkpoint.scores.items():
             typer.echo(f"{name}: {value:.3f}")
         typer.echo(f"checkpoint: {done.checkpoint.path}")
-        typer.echo(f"use it: rrgbench run --encoder {done.spec}")
+        typer.echo(f"use it: {shlex.join(['rrgbench', 'run', '--encoder', str(done.spec)])}")
         return
     crossed = crossvalidation.crossvalidate(loaded)
     for number, each in enumerate(crossed.trained):
         typer.echo(f"fold {number}: {each.checkpoint.path}")
     for study_id, reason in crossed.failures.items():
         typer.echo(f"{study_id}: {reason}", err=True)
-    spec = f"findings:path={crossed.predictions},prefix={crossvalidation.PREFIX},threshold=fit"
+    options = {"path": str(crossed.predictions), "prefix": crossvalidation.PREFIX, "threshold": "fit"}
     typer.echo(f"held-out probabilities: {crossed.predictions}")
-    typer.echo(f"score them: rrgbench run --dataset {loaded.dataset} --encoder {spec} --metric classification")
+    command = ["rrgbench", "run", "--dataset", str(loaded.dataset)]
+    if crossed.splits:  # of which test is no part, and validate is what the thresholds are fitted on
+        command += ["--split", crossed.splits[0]]
+    command += ["--encoder", str(Spec("findings", options)), "--metric", "classification"]
+    typer.echo(f"score them: {shlex.join(command)}")
     if crossed.failures:
         raise typer.Exit(1)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
+from rrgbench.errors import UsageError
 from rrgbench.labels import translate
 from rrgbench.metrics import counts, label_sets
 from rrgbench.stats import Array
@@ -41,10 +42,16 @@ def rows(cases: Sequence[Case], kinds: Sequence[str]) -> pd.DataFrame:
     """A row a case, in order, with a column ``<kind>_<label>`` for each kind and label.
 
     ``truth`` and ``called`` are 1, 0 or NaN, ``probability`` is 0..1 or NaN. An uncertain truth is NaN, one that is not
-    mentioned 0; an uncertain finding is not called.
+    mentioned 0; an uncertain finding is not called. Raises UsageError where no label can be compared.
     """
     pairs = [(_findings(case.study.labels), _findings(case.findings)) for case in cases]
-    vocabulary = label_sets.comparable(pairs[0][0].vocabulary, pairs[0][1].vocabulary)
+    known, made = pairs[0][0].vocabulary, pairs[0][1].vocabulary
+    vocabulary = label_sets.comparable(known, made)
+    if not len(vocabulary):
+        raise UsageError(
+            f"no label of the dataset ({', '.join(known.labels)}) has a counterpart among the encoder's"
+            f" ({', '.join(made.labels)})"
+        )
     data = []
     for truth, found in ((translate(truth, vocabulary), translate(found, vocabulary)) for truth, found in pairs):
         chosen = [(truth if of_truth else found, number) for of_truth, number in (_KINDS[kind] for kind in kinds)]

@@ -69,7 +69,8 @@ class Looker:
         for label in self._asked:
             if snake(label) not in map(snake, found.by_label):
                 hint = did_you_mean(label, list(found.by_label))
-                raise UsageError(f"The encoder {self.name} does not assess {label!r}.{hint}")
+                there = f"It assesses: {', '.join(found.by_label)}."
+                raise UsageError(f"The encoder {self.name} does not assess {label!r}.{hint} {there}")
         truth = translate(study.labels, found.vocabulary).by_label if study.labels else {}
         out, used = [], set[Box]()
         for finding in found:

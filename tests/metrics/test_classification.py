@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, precision_recall_fscore_support, roc_auc_score
 
 from rrgbench import stats
+from rrgbench.errors import UsageError
 from rrgbench.labels import CHEXPERT, CHEXPERT_5, NIH, snake
 from rrgbench.metrics.classification import Classification
 from rrgbench.types import Case, Finding, Findings, Status, Study, Vocabulary
@@ -144,3 +145,12 @@ def test_rows_made_exchangeable_give_the_same_scores_on_any_scale() -> None:
     np.testing.assert_array_equal(one[ranks], other[ranks])
     own, ranked = metric.reduce(metric.rows(cases)), metric.reduce(one)
     assert dict(ranked) == pytest.approx(dict(own), nan_ok=True)
+
+
+def test_vocabularies_without_a_label_in_common_are_refused_in_words() -> None:
+    strangers = Vocabulary("bones", ("Femur",))
+    found = Findings(strangers, {"Femur": Finding("Femur", Status.PRESENT, 0.9)})
+    known = Findings(CHEXPERT, {"Edema": Finding("Edema", Status.PRESENT)})
+    pair = Case(Study("1", "1", labels=known), found, None, None, None)
+    with pytest.raises(UsageError, match=r"no label of the dataset .* among the encoder's \(Femur\)"):
+        Classification().rows([pair])

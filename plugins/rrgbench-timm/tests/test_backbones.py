@@ -268,6 +268,9 @@ def test_code_and_files_that_a_config_names_are_left_alone(folders: dict[str, An
 def test_a_config_with_wrong_facts_is_refused(folders: dict[str, Any]) -> None:
     facts = backbones.arguments(models.create(folders["vit"][0], {}, **HERE))["config"]
     assert "is wrong" in refusal("hf:x", {"config": {**facts, "hidden_size": "many"}})
+    assert "is wrong" in refusal("hf:x", {"config": {**facts, "patch_size": 0}})
+    assert "makes no network" in refusal("hf:x", {"config": {**facts, "num_attention_heads": 0}})
+    assert "makes no network" in refusal("hf:x", {"config": {**facts, "hidden_size": -16}})
     assert "beside pretrained weights" in refusal("hf:x", {"config": facts}, pretrained=True)
     assert "can't hold depth" in refusal(folders["vit"][0], {"depth": 3})
     assert "not square" in refusal("hf:x", {"config": {**facts, "patch_size": [8, 4]}})

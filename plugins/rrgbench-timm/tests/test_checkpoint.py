@@ -98,6 +98,8 @@ def set_to(key: str, value: object):
         (lambda card: card["training"]["validate"].update(auroc_macro="high"), "training: validate: auroc_macro"),
         (lambda card: card["training"].pop("recipe"), "training: recipe: Field required"),
         (set_to("model", "hf:microsoft/rad-dino"), "must hold its config"),
+        (lambda card: card.update(model="hf:dinov2", model_args={"config": ["dinov2"]}), "must hold its config"),
+        (set_to("terms", "whatever"), "terms: Input should be"),
     ],
 )
 def test_a_wrong_header_is_refused(tmp_path: Path, change, says: str) -> None:

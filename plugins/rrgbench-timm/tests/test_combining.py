@@ -10,6 +10,7 @@ import pytest
 from rrgbench_timm.encoder import TimmEncoder
 from rrgbench_timm.recipe import Recipe
 
+from rrgbench.encoders.oracle import Oracle
 from rrgbench.errors import UsageError
 from rrgbench.types import Failure, Findings
 
@@ -41,6 +42,8 @@ def test_the_mean_of_weights_is_one_network(made: SimpleNamespace, trained: Simp
 def test_the_mean_of_other_networks_is_refused(made: SimpleNamespace, trained: SimpleNamespace) -> None:
     with pytest.raises(UsageError, match="differ in model"):
         TimmEncoder(preset="cnn").averaged([TimmEncoder(preset="vit")])
+    with pytest.raises(UsageError, match="Oracle has none"):
+        TimmEncoder(preset="cnn").averaged([Oracle()])
 
 
 def test_a_checkpoint_says_its_thresholds_and_what_it_was_trained_on(trained: SimpleNamespace) -> None:
@@ -86,7 +89,7 @@ def test_training_starts_from_foreign_weights_all_but_the_head(
     assert started.card is not None and trained.path.name in started.card.training["started_from"]
 
 
-@pytest.mark.parametrize("option", ["batch", "workers"])
+@pytest.mark.parametrize("option", ["batch", "size", "workers"])
 def test_less_than_one_at_once_is_refused(option: str) -> None:
     with pytest.raises(UsageError, match=f"'{option}' must be at least 1"):
         TimmEncoder(**{option: 0})

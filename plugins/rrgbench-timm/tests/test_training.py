@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,11 +12,13 @@ import pytest
 import torch
 from rrgbench_timm import judging, schedules
 from rrgbench_timm.encoder import TimmEncoder
+from rrgbench_timm.probe_grid import ProbeRecipe
+from rrgbench_timm.probing import Probe
 from rrgbench_timm.recipe import Recipe
 
 from rrgbench.errors import RunError, UsageError
 from rrgbench.labels import CHEXPERT, snake
-from rrgbench.types import Checkpoint, Context, Failure, Finding, Findings, Status, Study
+from rrgbench.types import Checkpoint, Context, Failure, Finding, Findings, Status, Study, Vocabulary
 
 SQUARES = ("Cardiomegaly", "Edema", "Pleural Effusion")  # the labels that the drawn studies have
 
@@ -326,6 +329,29 @@ def test_a_teacher_is_learned_from_and_named(made: SimpleNamespace, tmp_path: Pa
     assert max(probability) < 0.98  # a student doesn't become surer than its teacher
 
 
+class Stranger:
+    """Knows other labels than are learned, or fails."""
+
+    version, needs, signature = "1", (), "nobody"
+
+    def __init__(self, fails: bool) -> None:
+        self.fails = fails
+
+    def encode(self, contexts: list[Context]) -> list[Findings | Failure]:
+        other = Findings(Vocabulary("zoo", ("Zebra",)), {"Zebra": Finding("Zebra", Status.PRESENT, probability=0.9)})
+        return [Failure("findings", "no row of this study") if self.fails else other for _ in contexts]
+
+
+@pytest.mark.parametrize(("fails", "says"), [(True, "no row of this study"), (False, "none of their labels")])
+@pytest.mark.parametrize("uncertain", ["U-Ignore", "U-SelfTrained"])
+def test_a_teacher_that_teaches_nothing_is_refused(
+    fails: bool, says: str, uncertain: Any, made: SimpleNamespace, tmp_path: Path
+) -> None:
+    recipe = Recipe(epochs=1, batch=4, teacher=Stranger(fails), uncertain=uncertain)
+    with pytest.raises(UsageError, match=f"Stranger.*none of the 8 studies.*{says}"):
+        vit().fit(made.studies(8, 1), made.studies(8, 2), tmp_path, recipe)
+
+
 def test_studies_that_can_not_be_used_are_counted(made: SimpleNamespace, tmp_path: Path) -> None:
     good = made.studies(12, 1)
     unclear = Findings(CHEXPERT, {"Edema": Finding("Edema", Status.UNCERTAIN)})
@@ -364,11 +390,35 @@ def test_other_labels_and_limit(made: SimpleNamespace, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("recipe", "says"),
-    [({"epochs": 0}, "epochs=0"), ({"lr": -1.0}, "lr=-1.0"), ({"batch": 1}, "batch=1"), ({"warmup": -1.0}, "warmup")],
+    [({"epochs": 0}, "epochs=0"), ({"lr": -1.0}, "lr=-1.0"), ({"batch": 1}, "batch=1"), ({"warmup": -1.0}, "warmup")]
+    + [({name: math.inf}, f"{name}=inf: it is finite") for name in ("lr", "warmup", "gamma", "clip", "save_minutes")],
 )
 def test_a_recipe_that_can_not_work_is_refused(recipe: dict[str, Any], says: str) -> None:
     with pytest.raises(UsageError, match=says):
         Recipe(**recipe)
+
+
+def test_terms_follow_the_weights_and_the_teacher(
+    made: SimpleNamespace, trained: SimpleNamespace, tmp_path: Path
+) -> None:
+    def fitted(name: str, terms: str, encoder: TimmEncoder, teacher: TimmEncoder | None = None) -> TimmEncoder:
+        recipe = Recipe(epochs=1, batch=8, teacher=teacher)
+        encoder.fit(made.studies(16, 1), made.studies(16, 2), tmp_path / name, recipe, provenance={"terms": terms})
+        return encoder
+
+    bound = fitted("bound", "credentialed", TimmEncoder(preset="cnn", checkpoint=trained.path))
+    assert bound.card.terms == "credentialed"
+    path = tmp_path / "bound" / "checkpoint.safetensors"
+    assert fitted("tuned", "open", TimmEncoder(preset="cnn", checkpoint=path)).card.terms == "credentialed"
+    options = {"model": "test_resnet", "size": 64, "checkpoint": None}
+    assert fitted("started", "open", TimmEncoder(**options, start=path)).card.terms == "credentialed"
+    free = fitted("free", "open", TimmEncoder(preset="cnn", checkpoint=trained.path))
+    assert free.card.terms == "open" and free.averaged([bound]).card.terms == "credentialed"
+    taught = fitted("taught", "private", TimmEncoder(preset="cnn", checkpoint=trained.path), teacher=bound)
+    assert taught.card.terms == "credentialed"
+    probe = Probe(encoder=bound)
+    probe.fit(made.studies(16, 1), made.studies(16, 2), tmp_path, ProbeRecipe(epochs=1), provenance={"terms": "open"})
+    assert probe.card is not None and probe.card.terms == "credentialed"
 
 
 def test_splits_with_nothing_to_learn_are_refused(made: SimpleNamespace, tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,7 @@ _START = "To start a training from its weights, give checkpoint=none and start=F
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
+Terms = Literal["open", "unknown", "private", "credentialed"]  # from the loosest to the strictest
 Line = Annotated[list[FiniteFloat], Field(min_length=2, max_length=2)]
 
 
@@ -59,7 +60,7 @@ class Card(BaseModel):
     showed both present and absent, which is therefore not assessed. ``calibration``: of a label, the slope and the
     intercept that its logit goes through before it becomes a probability. ``model`` and ``model_args``: what
     ``models.create`` builds the network from; one of transformers (``hf:``) keeps its whole configuration there.
-    ``terms``: those of the data it was trained on ("open", "private", "credentialed"), which bind the weights too.
+    ``terms``: those of the data it was trained on, the strictest where weights, or a teacher, brought some with them.
     ``normalise``: the preset (``rrgbench.normalisation``) that images are adjusted by; None where they are not.
     """
 
@@ -75,7 +76,7 @@ class Card(BaseModel):
     labels: Annotated[list[str], Field(min_length=1)]
     thresholds: dict[str, Probability | None]
     training: Training
-    terms: str
+    terms: Terms
     licence: str | None
     normalise: PresetName | None = None
     calibration: dict[str, Line] | None = None
@@ -90,9 +91,15 @@ class Card(BaseModel):
             raise ValueError("thresholds and labels name different labels")
         if unknown := set(self.calibration or ()) - set(self.labels):
             raise ValueError(f"calibration names labels that are not there: {', '.join(sorted(unknown))}")
-        if self.model.startswith("hf:") and set(self.model_args) != {"config"}:
+        hf = self.model.startswith("hf:")
+        if hf and not (set(self.model_args) == {"config"} and isinstance(self.model_args["config"], dict)):
             raise ValueError("model_args of a model of transformers must hold its config and nothing else")
         return self
+
+
+def strictest(terms: Iterable[str]) -> str:
+    """The strictest of the terms that bind weights; open where there are none."""
+    return max(terms, key=get_args(Terms).index, default="open")
 
 
 def write(path: Path, card: Card, state: Mapping[str, npt.NDArray[Any]]) -> None:

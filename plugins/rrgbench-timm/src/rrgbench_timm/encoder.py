@@ -18,7 +18,7 @@ from rrgbench.errors import UsageError
 from rrgbench.normalisation import PresetName
 from rrgbench.types import Checkpoint, Context, Failure, Finding, Findings, Image, Status, Study
 from rrgbench_timm import networks
-from rrgbench_timm.checkpoint import Card, State
+from rrgbench_timm.checkpoint import Card, State, strictest
 from rrgbench_timm.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class TimmEncoder:
         normalise: PresetName | None = None,
         seed: int = 0,
     ) -> None:
-        for name, value in (("batch", batch), ("workers", workers)):
+        for name, value in (("batch", batch), ("workers", workers), ("size", size)):
             if isinstance(value, int) and value < 1:
                 raise UsageError(f"The option {name!r} must be at least 1, not {value}.")
         self._asked_batch, self._workers, self._device_name = batch, workers, device
@@ -167,6 +167,11 @@ class TimmEncoder:
         It is of use where all were fine-tuned from the same start (Wortsman et al., ICML 2022, "Model soups"). Their
         calibrations do not carry over. Raises UsageError where they differ in more than their weights.
         """
+        if alien := next((other for other in others if not isinstance(other, TimmEncoder)), None):
+            raise UsageError(
+                f"The mean of weights needs checkpoints of one network, and {type(alien).__name__} has none. Use"
+                " mean=probabilities."
+            )
         members = [self, *others]
         cards = [member._trained() for member in members]
         same = ("model", "model_args", "size", "in_chans", "mean", "std", "labels", "normalise")
@@ -184,7 +189,8 @@ class TimmEncoder:
             label: None if None in values else float(np.mean([value for value in values if value is not None]))
             for label, values in of_label.items()
         }
-        card = cards[0].model_copy(update={"thresholds": means, "calibration": None})
+        terms = strictest([card.terms for card in cards])
+        card = cards[0].model_copy(update={"thresholds": means, "calibration": None, "terms": terms})
         out = copy.copy(self)
         out._adopt(None, card, state, "+".join(str(member._origin.digest) for member in members))
         return out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from importlib.metadata import version
 from itertools import islice
@@ -97,7 +98,7 @@ def fit(
             "validate": found.scores,
             **teaching,  # type: ignore[typeddict-item]
         },
-        terms=str(provenance.get("terms", "unknown")),
+        terms=_terms(network, recipe, provenance),
         licence=recipe.licence,
         normalise=network.normalise,
     )
@@ -246,6 +247,15 @@ def _recorded(recipe: Recipe) -> dict[str, Any]:
     """A recipe as JSON can hold it."""
     out = {each.name: getattr(recipe, each.name) for each in fields(recipe)}
     return {**out, "teacher": None if recipe.teacher is None else named(recipe.teacher)}
+
+
+def _terms(network: Network, recipe: Recipe, provenance: Mapping[str, Any]) -> Any:
+    """The strictest of the data's terms and of those that bind the weights it started from, and its teacher's."""
+    cards = [network.card, getattr(recipe.teacher, "card", None)]
+    if network.start is not None:
+        with suppress(UsageError):  # a foreign file says nothing of terms
+            cards.append(checkpoint.load(network.start)[0])
+    return checkpoint.strictest([provenance.get("terms", "unknown"), *(card.terms for card in cards if card)])
 
 
 def _stored(tensor: torch.Tensor, precision: str) -> npt.NDArray[Any]:

@@ -139,7 +139,10 @@ def config_of(name: str, facts: Mapping[str, Any]) -> PreTrainedConfig:
         config: Any = CONFIG_MAPPING[kind](**{key: value for key, value in facts.items() if key != "model_type"})
     except (TypeError, ValueError, StrictDataclassError) as error:
         raise UsageError(f"The config of {name} is wrong: {' '.join(str(error).split())[:300]}") from error
-    if not (isinstance(config.image_size, int) and isinstance(config.patch_size, int)):
+    sizes = (config.image_size, config.patch_size)
+    if any(isinstance(size, int) and size < 1 for size in sizes):
+        raise UsageError(f"The config of {name} is wrong: images of {sizes[0]} px in patches of {sizes[1]} px.")
+    if not all(isinstance(size, int) for size in sizes):
         raise UsageError(f"The config of {name} is of images or patches that are not square, which can't be used here.")
     return config  # type: ignore[no-any-return]
 
@@ -151,7 +154,11 @@ def weighted(name: str, config: PreTrainedConfig, pretrained: bool) -> nn.Module
     made: Any = MODEL_MAPPING[type(config)]
     extra = {"add_pooling_layer": False} if config.model_type == "vit" else {}
     if not pretrained:
-        return made(config, **extra)  # type: ignore[no-any-return]
+        try:
+            return made(config, **extra)  # type: ignore[no-any-return]
+        except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:  # a config that lies
+            reason = " ".join(str(error).split())[:300]
+            raise UsageError(f"The config of {name} makes no network: {type(error).__name__}: {reason}") from error
     tensors = {key: value for key, value in _tensors(name).items() if not _OTHERS.match(key)}
     try:
         with quiet():

@@ -25,6 +25,7 @@ import torch
 from rrgbench.cache import file_digest
 from rrgbench.devices import pick_device
 from rrgbench.errors import RunError, UsageError
+from rrgbench.governance import strictest
 from rrgbench.interfaces import Encoder
 from rrgbench.labels import CHEXPERT
 from rrgbench.types import Checkpoint, Context, Failure, Finding, Findings, Status, Study
@@ -177,7 +178,7 @@ class Probe:
                 "versions": {name: version(name) for name in ("numpy", "torch")},
                 "validate": scores,
             },
-            terms=given.get("terms", "private"),  # of data that nobody has called open
+            terms=self._terms(given.get("terms", "private")),  # private: data that nobody has called open
             licence=recipe.licence,
         )
         path = folder / "checkpoint.safetensors"
@@ -193,6 +194,11 @@ class Probe:
     @cached_property
     def _device(self) -> torch.device:
         return pick_device(self._device_name)
+
+    def _terms(self, of_data: str) -> Any:
+        """The strictest of the data's terms and of those that bind the features' encoder."""
+        own = getattr(getattr(self._encoder, "card", None), "terms", "open")
+        return strictest([of_data, "private" if own == "unknown" else own])
 
     def _views(self, recipe: ProbeRecipe, say: frozen.Log) -> list[View]:
         """The views of the grid, which the encoder can give."""

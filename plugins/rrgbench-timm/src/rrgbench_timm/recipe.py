@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -94,7 +95,9 @@ class Recipe:
         }
         shares = {name: 0 <= getattr(self, name) <= 1 for name in ("teacher_weight", "recall", "decay")}
         below_1 = {name: 0 <= getattr(self, name) < 1 for name in ("ema", "dropout", "drop_path")}
+        infinite = {name: value != math.inf for name, value in vars(self).items()}
         checks = [
+            (infinite, "is finite"),
             (positive, "is above 0"),
             (at_least_0, "is at least 0"),
             (shares, "lies in 0..1"),
