@@ -48,15 +48,44 @@ def rrgbench_register_renderers(register: Register) -> None:
     """Renderers."""
     register("sentences", "rrgbench.renderers.sentences:Sentences", summary="findings as plain sentences")
     register("json", "rrgbench.renderers.json_renderer:JsonRenderer", summary="findings as one JSON object")
+    register("srr", "rrgbench.renderers.srr:StructuredReport", summary="findings under structured reporting's headers")
 
 
 @hookimpl
 def rrgbench_register_prompts(register: Register) -> None:
     """Prompts."""
     register("zero-shot", "rrgbench.prompts.zero_shot:ZeroShot", summary="the findings and an instruction")
-    register("icil", "rrgbench.prompts.icil:ICIL", summary="the same after exemplars from the training split")
+    register(
+        "icil",
+        "rrgbench.prompts.icil:ICIL",
+        summary="the same after demonstrations: of the training split, or (cross_task) of other tasks",
+    )
+    register(
+        "retrieval",
+        "rrgbench.prompts.retrieval:Retrieval",
+        summary="the same after the training studies that are most alike",
+    )
     register("cot", "rrgbench.prompts.cot:ChainOfThought", summary="reasoning first, then a delimited report")
     register("stepwise", "rrgbench.prompts.stepwise:Stepwise", summary="one call a finding, for small models")
+    register(
+        "structured",
+        "rrgbench.prompts.structured:Structured",
+        summary="a JSON object with a sentence a finding, by a schema",
+    )
+    register(
+        "self-consistency",
+        "rrgbench.prompts.self_consistency:SelfConsistency",
+        summary="several samples of a prompt, of which the one that most agree with is taken",
+        prompt="cot",
+        labeler="rulelabel",
+    )
+    register(
+        "repair",
+        "rrgbench.prompts.repair:Repair",
+        summary="a prompt's report, written again where it contradicts the findings",
+        prompt="zero-shot",
+        labeler="rulelabel",
+    )
 
 
 @hookimpl
@@ -121,6 +150,12 @@ def rrgbench_register_metrics(register: Register) -> None:
         "radcliq_v1",
         "rrgbench.metrics.radcliq:RadCliQV1",
         summary="RadCliQ-v1, lower is better, and 1 over its mean (radcliq_v1_inverse)",
+    )
+    register(
+        "fidelity",
+        "rrgbench.metrics.fidelity:Fidelity",
+        summary="whether the report says what its findings say: contradictions, omissions, inventions",
+        labeler="rulelabel",
     )
     register("temporal_f1", "rrgbench.metrics.temporal:TemporalF1", summary="words of change, as Libra scores them")
     register(

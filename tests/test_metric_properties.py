@@ -17,15 +17,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rrgbench.errors import UsageError
+from rrgbench.labels import CHEXPERT
 from rrgbench.parts import build
 from rrgbench.plugins import catalogue
-from rrgbench.types import Case, Report, Study
+from rrgbench.types import Case, Finding, Findings, Report, Status, Study
 
 NAMES = [entry.name for entry in catalogue().of_kind("metric")]
 JAVA = {"bleu", "cider", "meteor", "rouge_l"}  # a process a call, METEOR's of many seconds: few examples
 CORPUS_LEVEL = {"cider", "icon"}  # a report's rows depend on the other reports, as their docs say
 
 MARKER = ("The heart is mildly enlarged. No pleural effusion.", "Mild cardiomegaly, unchanged. No effusion.")
+FINDINGS = Findings(CHEXPERT, {"Cardiomegaly": Finding("Cardiomegaly", Status.PRESENT)})
 PIECES = [
     *("heart", "is enlarged.", "No", "pneumothorax", "stable", "?", "...", "1.5 cm", "No.", "-lrb-", "IMPRESSION:"),
     *("\n", "\r", "\r\n", "\t", "\v", "\f", "\x00", "\x1c", "\x85", "\xa0", "\u2028", "\u2029", "\ufeff", "\ud800"),
@@ -66,7 +68,7 @@ def metric(request: pytest.FixtureRequest) -> Any:
 
 
 def cases(pairs: Iterable[tuple[str, str]]) -> list[Case]:
-    return [Case(Study(f"s{n}", f"p{n}"), None, Report(a), a, b) for n, (a, b) in enumerate(pairs)]
+    return [Case(Study(f"s{n}", f"p{n}"), FINDINGS, Report(a), a, b) for n, (a, b) in enumerate(pairs)]
 
 
 def check(name: str, metric: Any, pairs: Sequence[tuple[str, str]], place: int, alone: bool) -> None:

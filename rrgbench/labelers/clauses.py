@@ -22,6 +22,7 @@ _WRITTEN_OUT = {
 }
 _REWRITE = re.compile(
     r"’|\band/or\b|\b(?:r/o|w/o|s/p|h/o)\b|(?P<versus>\bvs\b\.?)|(?P<slash>(?<=[a-z])\s*/\s*(?=[a-z]))"
+    r"|(?P<header>\btubes, catheters,? and support devices[*_ \t]*:)"  # of a structured report: it states no device
 )
 
 SEEN = (
@@ -121,6 +122,8 @@ def _cut(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 def _rewritten(match: re.Match[str]) -> str:
     if match.lastgroup == "versus":
         return "versus"
+    if match.lastgroup == "header":
+        return "."
     return " or " if match.lastgroup == "slash" else _WRITTEN_OUT[match[0]]
 
 

@@ -72,7 +72,7 @@ class RuleLabeler:
     ('present', 'absent', 'uncertain', 'not mentioned')
     """
 
-    version = "2"
+    version = "3"
     name = "rulelabel"
     vocabulary = CHEXPERT
 

@@ -3,35 +3,34 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from rrgbench.interfaces import Ask
-from rrgbench.prompts.instructions import ROLE, RULES, Target, description, layout, read_report
-from rrgbench.types import Context, Failure, Findings, Message, Report
+from rrgbench.prompts import texts
+from rrgbench.prompts.instructions import Target, read_report, told
+from rrgbench.types import Context, Failure, Findings, Report
 
 _REPORT = re.compile(r"<report>(.*?)</report>", re.DOTALL | re.IGNORECASE)
-
-_STEPS = """\
-First think step by step, briefly: which findings are present, where and how severe; which are uncertain; which are \
-absent; which of them belong together; what the reader must know first.
-Then write the report between <report> and </report>, in {layout}, in plain text. Write nothing after it."""
 
 
 class ChainOfThought:
     """One call. Only what stands between the marks is the report; the rest is kept as its reasoning.
 
-    A reply without both marks is an unparsable failure: where a report begins is never guessed.
+    A reply without both marks is an unparsable failure: where a report begins is never guessed. ``text`` is a file of
+    the user's own in the place of texts/cot.md; it must ask for the marks.
     """
 
     version = "1"
 
-    def __init__(self, target: Target = "both", indication: bool = False) -> None:
+    def __init__(self, target: Target = "both", indication: bool = False, text: Path | None = None) -> None:
         self.target: Target = target
         self.needs: tuple[str, ...] = ("sections",) if indication else ()
+        self._text = texts.load("cot", texts.OF_A_STUDY, texts.FINDINGS, text)
+        self.signature = self._text.signature
 
     async def write(self, findings: Findings, text: str, context: Context, ask: Ask) -> Report | Failure:
         """The delimited report with its reasoning, or why there is none."""
-        system = f"{ROLE}\n{RULES}\n\n{_STEPS.format(layout=layout(self.target))}"
-        reply = (await ask([Message("system", system), Message("user", description(text, context))])).text
+        reply = (await ask(self._text.fill(**told(text, context, self.target)))).text
         if not reply.strip():
             return Failure("empty", "the model gave an empty reply")
         blocks = list(_REPORT.finditer(reply))

@@ -1,99 +1,114 @@
-"""``icil``: in-context instruction learning. The same exemplars before every study, from the training split.
+"""``icil``: in-context instruction learning. The same demonstrations before every study.
 
-After TAPP (Ye et al., arXiv 2302.14691), where one fixed prefix of demonstrations, the same for every input, improves
-how a model follows an instruction. There they come from other tasks; here they are reports of the same dataset.
+After TAPP (Ye et al., arXiv 2302.14691), where one fixed prefix of demonstrations of other tasks, the same for every
+input, improves how a model follows an instruction: ``cross_task``. Radiology's usual form shows reports of the same
+dataset: ``in_domain``.
 """
 
 from __future__ import annotations
 
-import hashlib
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Literal
 
 from rrgbench.errors import UsageError
 from rrgbench.interfaces import Ask, Renderer
-from rrgbench.prompts.instructions import SECTIONS, Target, description, instruction, read_report, written
+from rrgbench.prompts import texts
+from rrgbench.prompts.exemplars import Exemplar, between, digest, turns, usable
+from rrgbench.prompts.instructions import SECTIONS, Target, read_report, told
 from rrgbench.text import wording
-from rrgbench.text.sections import split_sections
 from rrgbench.types import Context, Failure, Findings, Message, Report, Study
+
+EXEMPLARS = 3
 
 
 class ICIL:
-    """One call, after ``k`` exemplars: findings as the renderer gives them, and the radiologist's report.
+    """One call, after demonstrations.
 
+    ``in_domain``: ``k`` exemplars (3), each the findings as the renderer gives them and the radiologist's report.
     ``prepare`` chooses them once, by ``seed``, from training studies that have labels and a reference: a normal study
     first, then each time the study that shows the most labels not yet shown, of another patient.
+
+    ``cross_task``: the eight demonstrations of texts/cross_task.yaml, which have nothing to do with radiology, and then
+    the study as one more, in one message. They are our own, chosen by the paper's heuristics. No training split is
+    needed; a reply that goes on with another demonstration is cut there.
+
+    ``text`` is a file of the user's own in the place of texts/report.md.
     """
 
     version = "1"
 
-    def __init__(self, k: int = 3, seed: int = 0, target: Target = "both", indication: bool = False) -> None:
-        if k < 1:
+    def __init__(
+        self,
+        mode: Literal["in_domain", "cross_task"] = "in_domain",
+        k: int | None = None,
+        seed: int = 0,
+        target: Target = "both",
+        indication: bool = False,
+        text: Path | None = None,
+    ) -> None:
+        if mode == "cross_task" and k is not None:
+            raise UsageError("icil:mode=cross_task has one fixed prefix of eight demonstrations: leave k out.")
+        self.k, self.seed = EXEMPLARS if k is None else k, seed
+        if self.k < 1:
             raise UsageError(f"icil needs at least one exemplar, not k={k}; without any, use the prompt zero-shot.")
-        self.k, self.seed = k, seed
         self.target: Target = target
         self.needs: tuple[str, ...] = ("sections",) if indication else ()
-        self._prefix: list[Message] = []
-        self._ids: list[str] = []
+        self._indication = indication
+        self._text = texts.load("report", texts.OF_A_STUDY, texts.FINDINGS, text)
+        self._turns: list[Message] = []
+        self._prefix = ""
+        self.signature = self._text.signature
+        if mode == "cross_task":
+            self._prefix, signature = texts.demonstrations()
+            self.signature += f"|{signature}"
+        else:  # the training split is read only for a part that has this
+            self.prepare: Callable[[Iterable[Study], Renderer], None] = self._choose
 
-    @property
-    def signature(self) -> str:
-        """A digest of the exemplars' ids; empty before ``prepare``."""
-        digest = hashlib.sha256("\n".join(self._ids).encode()).hexdigest()[:12]
-        return f"exemplars:{digest}" if self._ids else ""
-
-    def prepare(self, train: Iterable[Study], renderer: Renderer) -> None:
+    def _choose(self, train: Iterable[Study], renderer: Renderer) -> None:
         """Choose the exemplars. Raises UsageError where the training studies don't allow ``k`` of them."""
-        usable: list[tuple[Study, Findings, Mapping[str, str]]] = []
-        for study in train:
-            sections = _reference(study)
-            if study.labels and study.labels.by_label and all(sections.get(name) for name in SECTIONS[self.target]):
-                usable.append((study, study.labels, sections))
-        exemplars = _diverse(usable, self.k, self.seed)
-        if len(exemplars) < self.k:
+        chosen = _diverse(usable(train, self.target), self.k, self.seed)
+        if len(chosen) < self.k:
             wanted = " and ".join(SECTIONS[self.target])
             raise UsageError(
-                f"icil wants {self.k} exemplars of different patients and the training split has {len(exemplars)} with "
+                f"icil wants {self.k} exemplars of different patients and the training split has {len(chosen)} with "
                 f"labels and a reference {wanted}. Take a dataset with such a split (train), set k, or use the prompt "
-                "zero-shot."
+                "zero-shot or icil:mode=cross_task."
             )
-        self._ids = [study.study_id for study, _, _ in exemplars]
-        self._prefix = [Message("system", instruction(self.target))]
-        for study, labels, sections in exemplars:
-            shown = {name: sections[name] for name in ("indication",) if "sections" in self.needs and name in sections}
-            context = Context(study.study_id, sections=shown)
-            self._prefix.append(Message("user", description(renderer.render(labels, context), context)))
-            self._prefix.append(Message("assistant", written(sections, self.target)))
+        self.signature = f"{self._text.signature}|exemplars:{digest(each.study.study_id for each in chosen)}"
+        self._turns = [
+            message for each in chosen for message in turns(each, self._text, renderer, self.target, self._indication)
+        ]
 
     async def write(self, findings: Findings, text: str, context: Context, ask: Ask) -> Report | Failure:
         """The report of one call, or why there is none."""
-        if not self._prefix:
+        messages = self._text.fill(**told(text, context, self.target))
+        if self._prefix:
+            instruction = "\n".join(message.content for message in messages[:-1])
+            task = texts.demonstration(instruction, messages[-1].content)
+            reply = (await ask([Message("user", f"{self._prefix}\n\n{task}")])).text.split("\nDefinition:")[0]
+        elif self._turns:
+            reply = (await ask(between(messages, self._turns))).text
+        else:
             raise UsageError("icil has no exemplars yet: call prepare(train, renderer) first.")
-        return read_report((await ask([*self._prefix, Message("user", description(text, context))])).text, self.target)
+        return read_report(reply, self.target)
 
 
-def _reference(study: Study) -> Mapping[str, str]:
-    """The reference by section; one that is not sectioned is split at its headings."""
-    return {**split_sections(study.sections.get("report", "")), **study.sections}
-
-
-def _diverse(
-    usable: list[tuple[Study, Findings, Mapping[str, str]]], k: int, seed: int
-) -> list[tuple[Study, Findings, Mapping[str, str]]]:
+def _diverse(pool: list[Exemplar], k: int, seed: int) -> list[Exemplar]:
     """A normal study, then greedily the ones that add the most labels; ties fall as the shuffle has it."""
-    pool = sorted(usable, key=lambda item: item[0].study_id)
     random.Random(seed).shuffle(pool)
-    shows = [frozenset(f.label for f in wording.positives(labels)) for _, labels, _ in pool]
+    shows = [frozenset(f.label for f in wording.positives(each.labels)) for each in pool]
     chosen: list[int] = []
     seen: set[str] = set()
     patients: set[str] = set()
     while len(chosen) < k:
-        left = [i for i in range(len(pool)) if pool[i][0].patient_id not in patients]
+        left = [i for i in range(len(pool)) if pool[i].study.patient_id not in patients]
         if not left:
             break
         # The first is the most normal one; min and max take the first of equals.
         best = max(left, key=lambda i: len(shows[i] - seen)) if chosen else min(left, key=lambda i: len(shows[i]))
         chosen.append(best)
         seen |= shows[best]
-        patients.add(pool[best][0].patient_id)
+        patients.add(pool[best].study.patient_id)
     return [pool[i] for i in chosen]

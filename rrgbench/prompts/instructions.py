@@ -1,9 +1,10 @@
-"""What the prompts tell a model, and how a report is read from its reply."""
+"""What the prompts tell a model of a study, and how a report is read from its reply."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Literal
 
 from rrgbench.text.sections import joined, split_sections, squeeze, strip_chatter
@@ -15,15 +16,6 @@ SECTIONS: dict[Target, tuple[str, ...]] = {
     "findings": ("findings",),
     "impression": ("impression",),
 }
-
-ROLE = "You are a radiologist who writes reports of chest radiographs from a list of findings."
-
-RULES = """\
-- Use the given findings and nothing else. State each present finding with its side and severity, hedge each uncertain \
-one, and deny each absent one.
-- Say nothing of what is not listed or was not assessed.
-- There is no earlier study: do not write "new", "unchanged", "improved" or "worsened".
-- Invent no measurements, dates, devices, causes or recommendations."""
 
 _LAYOUT: dict[Target, str] = {
     "both": 'two sections, "FINDINGS:" and "IMPRESSION:"',
@@ -37,9 +29,14 @@ def layout(target: Target) -> str:
     return _LAYOUT[target]
 
 
-def instruction(target: Target) -> str:
-    """The whole instruction of a prompt that wants the report at once."""
-    return f"{ROLE}\n{RULES}\n- Reply with the report in {layout(target)}, in plain text, and nothing else."
+def told(text: str, context: Context, target: Target) -> dict[str, str]:
+    """What the placeholders of one study stand for (``texts.OF_A_STUDY``)."""
+    return {
+        "layout": layout(target),
+        "description": description(text, context),
+        "findings": text,
+        "indication": context.sections.get("indication", "").strip(),
+    }
 
 
 def description(text: str, context: Context) -> str:
@@ -49,8 +46,8 @@ def description(text: str, context: Context) -> str:
 
 
 def written(sections: Mapping[str, str], target: Target) -> str:
-    """A reference report in the layout that is asked for."""
-    return "\n".join(f"{name.upper()}: {squeeze(sections[name])}" for name in SECTIONS[target])
+    """A report in the layout that is asked for, as far as it has the sections."""
+    return "\n".join(f"{name.upper()}: {squeeze(sections[name])}" for name in SECTIONS[target] if name in sections)
 
 
 _REFUSAL = re.compile(
@@ -102,3 +99,8 @@ def split_thinking(reply: str) -> tuple[str | None, str]:
     """What a reasoning model wrote up to ``</think>``, or None; and the rest."""
     thought, mark, rest = reply.rpartition("</think>")
     return (thought.replace("<think>", "").strip() or None, rest) if mark else (None, reply)
+
+
+def noted(report: Report, note: str) -> Report:
+    """The report with a line more of reasoning."""
+    return replace(report, reasoning=f"{report.reasoning}\n{note}" if report.reasoning else note)

@@ -316,3 +316,16 @@ def test_real_reports_are_labelled_quickly_and_as_their_indexers_tagged_them(sha
     normal = pd.Series(["normal" in own for own in tags])
     said = found[NO_FINDING] == Status.PRESENT
     assert (said & normal).sum() / normal.sum() > 0.9
+
+
+def test_the_header_of_a_structured_report_states_no_device() -> None:
+    header = "Tubes, Catheters, and Support Devices:"
+    for item, status in (
+        ("There is no support device.", Status.ABSENT),
+        ("There may be a catheter.", Status.UNCERTAIN),
+        ("Endotracheal tube in place.", Status.PRESENT),
+    ):
+        for text in (f"{header}\n- {item}", f"**{header}** {item}", f"No edema. {header} {item}"):
+            assert RuleLabeler().label([text])[SUPPORT_DEVICES][0] is status, text
+    mentions = RuleLabeler().mentions(f"{header}\n- No tube. Edema.")
+    assert [(m.label, m.span) for m in mentions] == [(SUPPORT_DEVICES, (44, 48)), ("Edema", (50, 55))]

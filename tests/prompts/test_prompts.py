@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import asyncio
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -8,67 +8,15 @@ import pytest
 
 from rrgbench.errors import LLMError, UsageError
 from rrgbench.interfaces import Prompt
-from rrgbench.labels import CHEXPERT, SUPPORT_DEVICES
+from rrgbench.labels import CHEXPERT
 from rrgbench.prompts.cot import ChainOfThought
 from rrgbench.prompts.icil import ICIL
+from rrgbench.prompts.retrieval import Retrieval
 from rrgbench.prompts.stepwise import Stepwise
 from rrgbench.prompts.zero_shot import ZeroShot
 from rrgbench.renderers.sentences import Sentences
-from rrgbench.types import Completion, Context, Failure, Finding, Findings, Message, Report, Status, Study
-
-REPLY = "FINDINGS: Small left pleural effusion.\nIMPRESSION: Effusion."
-
-
-class Model:
-    """Answers with the given replies, the last one again and again, and keeps what it was asked."""
-
-    def __init__(self, *replies: str) -> None:
-        self.replies = list(replies)
-        self.asked: list[list[Message]] = []
-
-    async def ask(self, messages: Sequence[Message], schema: Any = None) -> Completion:
-        self.asked.append(list(messages))
-        return Completion(self.replies.pop(0) if len(self.replies) > 1 else self.replies[0], "model")
-
-    @property
-    def told(self) -> str:
-        """All that the last call said."""
-        return "\n".join(message.content for message in self.asked[-1])
-
-
-def findings(**statuses: Status) -> Findings:
-    found = {name.replace("_", " "): status for name, status in statuses.items()}
-    return Findings(CHEXPERT, {label: Finding(label, status) for label, status in found.items()})
-
-
-def write(prompt: Prompt, model: Model, found: Findings | None = None, **sections: str) -> Report | Failure:
-    context = Context("s1", sections=sections)
-    found = found or findings(Pleural_Effusion=Status.PRESENT, Pneumothorax=Status.ABSENT)
-    return asyncio.run(prompt.write(found, Sentences().render(found, context), context, model.ask))
-
-
-def report(prompt: Prompt, model: Model, found: Findings | None = None, **sections: str) -> Report:
-    result = write(prompt, model, found, **sections)
-    assert isinstance(result, Report), result
-    return result
-
-
-def failure(prompt: Prompt, reply: str) -> Failure:
-    result = write(prompt, Model(reply))
-    assert isinstance(result, Failure), result
-    return result
-
-
-def training(count: int = 12) -> list[Study]:
-    """Every fourth is normal; the others show one label each; two studies a patient."""
-    labels = [label for label in CHEXPERT.labels[1:] if label != SUPPORT_DEVICES]
-    studies = []
-    for i in range(count):
-        shown = None if i % 4 == 0 else labels[i % len(labels)]
-        found = {label: Finding(label, Status.PRESENT if label == shown else Status.ABSENT) for label in labels}
-        sections = {"findings": f"Reference findings {i}.", "impression": f"Reference impression {i}."}
-        studies.append(Study(f"t{i:02}", f"p{i // 2}", "train", sections=sections, labels=Findings(CHEXPERT, found)))
-    return studies
+from rrgbench.types import Completion, Failure, Finding, Findings, Message, Status, Study
+from tests.prompts.helpers import REPLY, Model, failure, findings, report, training, write
 
 
 def icil(studies: Iterable[Study] | None = None, **options: Any) -> ICIL:
@@ -77,7 +25,23 @@ def icil(studies: Iterable[Study] | None = None, **options: Any) -> ICIL:
     return prompt
 
 
-ONE_CALL = {"zero-shot": ZeroShot, "icil": icil, "cot": ChainOfThought}
+def cross_task(**options: Any) -> ICIL:
+    return ICIL(mode="cross_task", **options)
+
+
+def retrieval(**options: Any) -> Retrieval:
+    prompt = Retrieval(**options)
+    prompt.prepare(training(), Sentences())
+    return prompt
+
+
+ONE_CALL = {
+    "zero-shot": ZeroShot,
+    "icil": icil,
+    "icil:cross_task": cross_task,
+    "retrieval": retrieval,
+    "cot": ChainOfThought,
+}
 
 
 def reply_for(name: str, text: str) -> str:
@@ -146,7 +110,7 @@ class TestOneCall:
         assert prompt.needs == ("sections",)
         model = Model(reply_for(name, REPLY))
         report(prompt, model, indication="Fever.")
-        assert model.asked[-1][-1].content.startswith("Indication: Fever.\n\nFindings:\n")
+        assert re.search(r"(^|\nInput: )Indication: Fever.\n\nFindings:\n", model.asked[-1][-1].content)
 
 
 class TestZeroShot:
@@ -222,8 +186,7 @@ class TestICIL:
     def test_the_choice_depends_on_the_seed_and_not_on_the_order(self) -> None:
         assert icil(seed=1).signature == icil(reversed(training()), seed=1).signature
         assert len({icil(seed=seed).signature for seed in range(5)}) > 1
-        assert ICIL().signature == ""
-        assert icil().signature.startswith("exemplars:")
+        assert icil().signature.startswith(f"{ICIL().signature}|exemplars:")
 
     def test_studies_without_labels_or_reference_are_passed_over(self) -> None:
         poor = [
@@ -248,6 +211,28 @@ class TestICIL:
             ICIL(k=0)
         with pytest.raises(UsageError, match="prepare"):
             write(ICIL(), Model(REPLY))
+
+
+class TestCrossTaskICIL:
+    def test_the_same_eight_tasks_stand_before_every_study_which_is_the_ninth(self) -> None:
+        prompt, model = cross_task(), Model(REPLY)
+        report(prompt, model)
+        report(prompt, model, findings(Edema=Status.PRESENT))
+        prompts = [messages[0].content for messages in model.asked]
+        assert all(len(messages) == 1 and messages[0].role == "user" for messages in model.asked)
+        first, second = (text.split("Definition: You are a radiologist") for text in prompts)
+        assert first[0] == second[0] and first[0].count("Definition: ") == first[0].count("\nOutput: ") == 8
+        assert "Input: Findings:\nThere is a pleural effusion." in first[1]
+        assert prompts[0].endswith("\nOutput:")
+
+    def test_a_ninth_task_of_the_model_s_own_is_no_report(self) -> None:
+        model = Model(f"{REPLY}\n\nDefinition: You are given a poem.\n\nInput: Rain.\nOutput: FINDINGS: Rain.")
+        assert report(cross_task(), model).text == "Small left pleural effusion. Effusion."
+
+    def test_no_training_split_is_read(self) -> None:
+        assert not hasattr(cross_task(), "prepare") and hasattr(ICIL(), "prepare")
+        with pytest.raises(UsageError, match="leave k out"):
+            cross_task(k=3)
 
 
 class TestStepwise:
@@ -300,5 +285,5 @@ class TestStepwise:
 
 
 def test_all_are_prompts() -> None:
-    for prompt in (ZeroShot(), ICIL(), ChainOfThought(), Stepwise()):
+    for prompt in (ZeroShot(), ICIL(), cross_task(), Retrieval(), ChainOfThought(), Stepwise()):
         assert isinstance(prompt, Prompt)
