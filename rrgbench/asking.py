@@ -1,22 +1,37 @@
-"""``ask``: the metered, cached and retried way from a prompt (or a judge) to an LLM."""
+"""``ask``: the metered, cached, paced and gated way from a prompt (or a judge) to an LLM.
+
+What is tried again, by the kind of error:
+
+- A rate limit, as long as it takes: it costs no attempt. A call that was turned away for ``PATIENCE`` seconds is a
+  failure of its report; where the server took no other call either, or asks to wait longer than that, the run stops.
+- A fault of the server, of the connection or a timeout (``LLMError.retry``): ``ATTEMPTS`` calls in all, after what the
+  server asks to wait, or 1, 2, 4 seconds.
+- Anything else never: a bad request, a refusal, a cut or an empty reply. What is wrong for every report (a wrong key, a
+  model that isn't there, a quota or a budget that is spent) lets no further call start; those in flight are finished.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import time
 from collections import Counter
 from collections.abc import Collection, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
-from rrgbench import governance
+from rrgbench import batching, governance
 from rrgbench.cache import Cache, digest
-from rrgbench.errors import LLMError
+from rrgbench.errors import FAULTS, LLMError, UsageError
+from rrgbench.pacing import Pace, backoff
 from rrgbench.parts import Part
+from rrgbench.spending import Budget
 from rrgbench.types import Completion, Message
 
 ATTEMPTS = 4
+PATIENCE = 3600.0
 T = TypeVar("T")
 
 
@@ -27,7 +42,7 @@ class Meter:
     prompts: list[str] = field(default_factory=list)
     completions: list[Completion] = field(default_factory=list)
     seconds: float = 0.0  # what the calls took when they were made
-    waited: float = 0.0  # what they took now
+    waited: float = 0.0  # what they took now, with the wait for their turn
     from_cache: int = 0
 
     def record(self) -> dict[str, Any]:
@@ -43,18 +58,49 @@ class Meter:
         }
 
 
+def check(llm: Part, hosts: Collection[str] | None, budget: Budget) -> None:
+    """Raise UsageError where an LLM can't be asked as it is wished to be. ``hosts`` as for ``Asker``."""
+    budget.check(llm)
+    if hosts is not None and batching.wanted(llm.obj) and governance.host_of(llm.obj) is not None:
+        raise UsageError(
+            f"{llm.public}: a batch is kept by the server as a file for days, and the data of this run is not open."
+            f" {governance.REQUIREMENT} Leave batch=true out, or use a server on this machine."
+        )
+
+
 class Asker:
     """One LLM with its cache. ``for_study()`` gives the ``ask`` of one report, and its meter.
 
-    ``hosts`` are the remote hosts that the text may be sent to; None: any, for open data.
+    ``hosts`` are the remote hosts that the text may be sent to; None: any, for open data. An LLM with ``batch`` is
+    asked between ``collect()`` and ``submit()``.
     """
 
-    def __init__(self, llm: Part, cache: Cache, timeout: float, hosts: Collection[str] | None) -> None:
+    def __init__(
+        self, llm: Part, cache: Cache, timeout: float, hosts: Collection[str] | None, budget: Budget | None = None
+    ) -> None:
+        self.budget = budget or Budget()
+        check(llm, hosts, self.budget)
         self._llm = llm.obj
         self._signature = llm.signature
+        self._numbers_samples = "sample" in inspect.signature(llm.obj.complete).parameters
         self._cache = cache if getattr(llm.obj, "cached", True) else None
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._timeout = timeout
         self._hosts = hosts
+        self._pace = Pace(getattr(llm.obj, "concurrency", 1))
+        self._batches = batching.Batches(llm, cache) if batching.wanted(llm.obj) else None
+
+    async def collect(self) -> None:
+        """Take in the replies of earlier batches. Raises RunError."""
+        if self._batches:
+            governance.check_call(self._llm, self._hosts)
+            await self._batches.collect()
+
+    async def submit(self) -> None:
+        """Hand over the batches that were asked for. Raises RunError."""
+        if self._batches:
+            governance.check_call(self._llm, self._hosts)
+            await self._batches.submit()
 
     def for_study(self) -> tuple[Any, Meter]:
         """An ``ask`` for one report, and the meter that it fills."""
@@ -65,51 +111,94 @@ class Asker:
             prompt = digest([asdict(message) for message in messages], schema)
             replicate = asked[prompt]  # asking the same again (self-consistency) is another sample
             asked[prompt] += 1
-            key = digest(self._signature, prompt, replicate)
             meter.prompts.append(prompt)
             started = time.monotonic()
             try:
-                if self._cache and (stored := self._cache.get(key)):
-                    completion = Completion(**stored["completion"])
-                    meter.seconds += stored["seconds"]
-                    meter.from_cache += 1
-                else:
-                    begun = time.monotonic()
-                    completion = await self._complete(messages, schema)
-                    seconds = time.monotonic() - begun
-                    meter.seconds += seconds
-                    if self._cache:
-                        self._cache.put({key: {"completion": asdict(completion), "seconds": seconds}})
+                arguments = (messages, schema, replicate) if self._numbers_samples else (messages, schema)
+                completion, seconds, cached = await self._reply(digest(self._signature, prompt, replicate), arguments)
+            except LLMError as error:
+                if error.paid:
+                    meter.completions.append(error.paid)
+                raise
             finally:
                 meter.waited += time.monotonic() - started
+            meter.seconds += seconds
+            meter.from_cache += cached
             meter.completions.append(completion)
             return completion
 
         return ask, meter
 
-    async def _complete(self, messages: Sequence[Message], schema: Mapping[str, Any] | None) -> Completion:
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                return await asyncio.wait_for(self._once(messages, schema), self._timeout)
-            except TimeoutError:
-                error = LLMError("timeout", f"no reply within {self._timeout:g} s", retry=True)
-            except LLMError as raised:
-                error = raised
-            except Exception as raised:  # a plugin's own fault: this report's failure, and no other's
-                error = LLMError("llm", f"{type(raised).__name__}: {raised}")
-            wait = error.wait if error.wait is not None else 0.5 * 2**attempt
-            if not error.retry or attempt == ATTEMPTS or wait > self._timeout:
-                raise error
-            await asyncio.sleep(wait)
-        raise AssertionError("unreachable")
+    async def _reply(self, key: str, arguments: batching.Request) -> tuple[Completion, float, bool]:
+        """A reply, the seconds that it took when it was made, and whether the cache had it."""
+        if self._cache is None:
+            return *await self._complete(arguments), False
+        lock = self._locks.setdefault(key, asyncio.Lock())
+        async with lock:  # two reports with one prompt are one call
+            if stored := self._cache.get(key):
+                return Completion(**stored["completion"]), stored["seconds"], True
+            if self._batches:
+                self._batches.ask(key, arguments)
+            completion, seconds = await self._complete(arguments)
+            self._cache.put({key: batching.kept(completion, seconds)})
+            return completion, seconds, False
 
-    async def _once(self, messages: Sequence[Message], schema: Mapping[str, Any] | None) -> Completion:
+    async def _complete(self, arguments: batching.Request) -> tuple[Completion, float]:
+        attempt, refused_since = 1, None
+        while True:
+            async with self._pace.place() as generation:
+                started = time.monotonic()
+                try:
+                    completion = await self._called(arguments)
+                except LLMError as raised:
+                    error = raised
+                else:
+                    self._pace.good(completion.pause)
+                    return completion, time.monotonic() - started
+                if error.kind == "rate limit":
+                    self._be_patient(error, refused_since)
+                    self._pace.turned_away(generation, error.wait)
+                    refused_since = refused_since or self._pace.refused_since
+                    continue
+            wait = backoff(attempt) if error.wait is None else error.wait
+            if error.fatal:
+                self._pace.stop(error)
+            if not error.retry or attempt == ATTEMPTS or wait > PATIENCE:
+                raise error
+            attempt += 1
+            await self._pace.sleep(wait)
+
+    def _be_patient(self, error: LLMError, since: float | None) -> None:
+        """Raise where a call was turned away for too long, or is to wait for too long."""
+        then = time.monotonic() + (error.wait or 0.0)
+        nobody_since = self._pace.refused_since or time.monotonic()
+        since = since or nobody_since
+        if since < nobody_since and then - since > PATIENCE:
+            raise LLMError("rate limit", f"{error} (turned away for {PATIENCE:.0f} s, while others were not)")
+        if then - nobody_since > PATIENCE:
+            stop = LLMError("quota", f"{error} (no call is taken for more than {PATIENCE:.0f} s)")
+            self._pace.stop(stop)
+            raise stop
+
+    async def _called(self, arguments: batching.Request) -> Completion:
+        """One call, within the budget, the time limit and what may leave this machine. Raises LLMError only."""
         governance.check_call(self._llm, self._hosts)
+        self.budget.admit()
+        paid: Completion | None = None
         try:
-            completion: Completion = await self._llm.complete(messages, schema)
+            async with asyncio.timeout(self._timeout):
+                completion: Completion = await self._llm.complete(*arguments)
+            paid = completion
             return completion
-        except SystemExit as error:  # the event loop would end the process
-            raise LLMError("llm", f"SystemExit: {error}") from error
+        except TimeoutError:
+            raise LLMError("timeout", f"no reply within {self._timeout:g} s", retry=True) from None
+        except LLMError as error:
+            paid = error.paid
+            raise
+        except FAULTS as error:  # a plugin's own fault: this report's failure, and no other's
+            raise LLMError("llm", f"{type(error).__name__}: {error}") from error
+        finally:
+            self.budget.settle(paid)
 
 
 def total(values: Sequence[float | None]) -> float | None:

@@ -52,6 +52,8 @@ class RunConfig(BaseModel):
     failures: Literal["exclude", "empty"] = "exclude"
     resamples: Annotated[int, Field(ge=0)] = 1000
     timeout: Annotated[float, Field(gt=0)] = 300.0
+    budget: Annotated[float, Field(gt=0)] | None = None  # US dollars that one command may spend on new replies
+    token_budget: Annotated[int, Field(ge=1)] | None = None
     attestation: Path | None = None
 
     def grid(self) -> Iterator[dict[str, Spec]]:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rrgbench.types import Completion
 
 
 class RRGBenchError(Exception):
@@ -26,19 +30,29 @@ class LLMError(RRGBenchError):
     """An LLM gave no usable reply.
 
     ``kind`` becomes the kind of the recorded failure; ``retry`` says whether asking again can help, and
-    ``wait`` how many seconds the server asked for.
+    ``wait`` how many seconds the server asked for. ``paid`` is the reply that can't be used (cut, refused) and has its
+    price all the same.
     """
 
-    def __init__(self, kind: str, message: str, *, retry: bool = False, wait: float | None = None) -> None:
+    def __init__(
+        self,
+        kind: str,
+        message: str,
+        *,
+        retry: bool = False,
+        wait: float | None = None,
+        paid: Completion | None = None,
+    ) -> None:
         super().__init__(message)
         self.kind = kind
         self.retry = retry
         self.wait = wait
+        self.paid = paid
 
     @property
     def fatal(self) -> bool:
-        """Whether every other call would fail too: a wrong key, no model of that name, a host that is not allowed."""
-        return self.kind in ("auth", "model", "quota", "governance")
+        """Whether every other call would fail too: a wrong key, no model of that name, nothing left to spend."""
+        return self.kind in ("auth", "model", "quota", "governance", "budget")
 
 
 FAULTS = (Exception, SystemExit)

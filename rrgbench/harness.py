@@ -41,6 +41,7 @@ from rrgbench.runs import (
     to_record,
 )
 from rrgbench.specs import Spec
+from rrgbench.spending import Budget
 from rrgbench.systems.reports_file import ReportsFile
 from rrgbench.types import Failure, Findings, Report, Score, Study
 from rrgbench.writing import checked, generate, write
@@ -59,9 +60,10 @@ def run(config: RunConfig | Mapping[str, Any] | None = None, **given: Any) -> Ru
     config = check(RunConfig, {**(config or {}), **given})
     catalogue = plugins.catalogue()
     runs, problems = [], []
+    budget = Budget(config.budget, config.token_budget)
     for each in plan(config, catalogue):
         try:
-            runs.append(run_one(each, catalogue))
+            runs.append(run_one(each, catalogue, budget))
         except RunError as error:  # one system's server is down: the others of the grid go on
             problems.append(f"{each.label}: {error}")
     if problems and not runs:
@@ -69,7 +71,7 @@ def run(config: RunConfig | Mapping[str, Any] | None = None, **given: Any) -> Ru
     return RunResults(tuple(runs), tuple(problems))
 
 
-def run_one(plan: Plan, catalogue: plugins.Catalogue) -> RunResult:
+def run_one(plan: Plan, catalogue: plugins.Catalogue, budget: Budget | None = None) -> RunResult:
     """One system on one dataset: encode, write, score; each stage goes on where an earlier run stopped."""
     path = plan.config.out / slug(plan.parts["dataset"].name) / f"{slug(plan.label)}-{plan.run_id}"
     progress.say(f"{plan.label} on {plan.parts['dataset'].name} ({len(plan.studies)} studies) in {path}")
@@ -89,7 +91,7 @@ def run_one(plan: Plan, catalogue: plugins.Catalogue) -> RunResult:
             findings = _encode_stage(plan, cache, state)
             if findings:
                 folder.write_frame("findings.parquet", findings_frame({k: v for k, (v, _) in findings.items()}))
-            _write_stage(plan, findings, records, folder, cache, state)
+            _write_stage(plan, findings, records, folder, cache, state, budget)
             reports = {study.study_id: from_record(records[study.study_id]) for study in plan.studies}
             scores = score_stage(plan, {k: v for k, (v, _) in findings.items()}, reports, folder, state)
         except BaseException:
@@ -238,6 +240,7 @@ def _write_stage(
     folder: RunFolder,
     cache: Cache,
     state: State,
+    budget: Budget | None,
 ) -> None:
     """A report or a failure for every study that has no report yet. Failures of an earlier run are tried again."""
     wanted = {study.study_id for study in plan.studies}
@@ -256,7 +259,7 @@ def _write_stage(
         if "encoder" not in plan.parts:
             generate(plan.parts["system"], todo, keep)
         else:
-            run_async(write(plan, findings, todo, cache, keep))
+            run_async(write(plan, findings, todo, cache, keep, budget))
     state.seconds["write"] = time.monotonic() - started
 
 

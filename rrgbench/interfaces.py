@@ -134,8 +134,17 @@ class Prompt(Protocol):
 class LLM(Protocol):
     """A language model. ``host`` is None for one that runs in this process, else the name of the host it is sent to.
 
-    ``concurrency`` (optional, default 1) is how many calls may be in flight; ``cached = False`` where replies should
-    not be kept.
+    Optional: ``concurrency`` (default 1) is how many calls may be in flight; ``cached = False`` where replies should
+    not be kept; ``price(prompt_tokens, completion_tokens)`` gives US dollars, or None where they are not known (without
+    it a model is free if ``host`` is None); ``aclose()`` frees what ``complete`` holds. Where ``complete`` takes
+    ``sample`` it gets the number of the sample (0, 1, ...) that a report asks for of the same messages, so that a fixed
+    seed need not make them all alike.
+
+    Where ``batch`` is True it is asked in batches and ``complete`` isn't called. ``await submit(name, requests)`` hands
+    requests (tuples of what ``complete`` takes, by id; ``batch_size`` of them at most) over under a name and gives the
+    batch's id; ``await submitted(name)`` gives the id of what was submitted under a name, or None; ``await
+    collect(id)`` gives a Completion or an ``LLMError`` by the request's id, and None while the batch is under way. They
+    raise ``LLMError``; of ``collect`` one that is neither fatal nor to be tried again means that the batch failed.
     """
 
     version: str

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 
-from rrgbench import attestation, governance, plugins, scoring
+from rrgbench import asking, attestation, governance, plugins, scoring
 from rrgbench.attestation import Attestation
 from rrgbench.cache import digest
 from rrgbench.config import RunConfig
@@ -15,6 +15,7 @@ from rrgbench.errors import ImageError, UsageError
 from rrgbench.parts import Part, build
 from rrgbench.protocols import Protocol, protocol
 from rrgbench.specs import Spec
+from rrgbench.spending import Budget
 from rrgbench.types import Context, Image, Study
 
 # What a system may be shown of a report's sections; all others may hold what it is to write.
@@ -132,6 +133,10 @@ def planned(
                 raise
             why = f"it sends text to {', '.join(metric.hosts)}, and the data of this run is {terms}"
             unavailable = {**unavailable, metric.name: why}  # nobody asked for it: the others are computed
+    by = tuple(dict.fromkeys(used))
+    if "prompt" in parts:
+        hosts = None if terms == "open" else [each.host for each in by]
+        asking.check(parts["llm"], hosts, Budget(config.budget, config.token_budget))
     split, studies = select(dataset, config.split, config.limit)
     warnings = [*_seen_before(parts, split), *prepare(parts, studies)]
     train = partial(dataset.obj.load, "train") if "train" in dataset.obj.splits else None
@@ -140,7 +145,6 @@ def planned(
         ready, notes = each.fitted(studies, train)
         fitted.append(ready)
         warnings += notes
-    by = tuple(dict.fromkeys(used))
     return Plan(config, parts, split, studies, tuple(fitted), tuple(kept), unavailable, tuple(warnings), terms, by)
 
 

@@ -17,6 +17,7 @@ from rrgbench.errors import FAULTS, LLMError, RunError
 from rrgbench.interfaces import Writer
 from rrgbench.parts import Part
 from rrgbench.planning import Plan, context
+from rrgbench.spending import Budget
 from rrgbench.types import Context, Failure, Findings, Report, Study
 
 MAX_REPORT_CHARACTERS = 100_000  # a hundred times a long report; what is longer is a fault, and would stall metrics
@@ -70,11 +71,17 @@ async def write(
     studies: Sequence[Study],
     cache: Cache,
     keep: Any,
+    budget: Budget | None = None,
 ) -> None:
-    """Reports from findings, as many at a time as the LLM takes."""
+    """Reports from findings, as many at a time as the LLM takes.
+
+    Where it can't go on (a wrong key, a budget that is spent) no further study is begun, but the calls in flight are
+    paid and so waited for; then RunError is raised.
+    """
     llm = plan.parts["llm"]
-    asker = None if "prompt" not in plan.parts else Asker(llm, cache, plan.config.timeout, plan.hosts)
+    asker = None if "prompt" not in plan.parts else Asker(llm, cache, plan.config.timeout, plan.hosts, budget)
     queue = iter(studies)
+    stopped: list[LLMError] = []
 
     async def worker() -> None:
         for study in queue:
@@ -88,19 +95,31 @@ async def write(
                 outcome, usage, spent = _write_plain(llm.obj, found, study), {}, time.monotonic() - started
             else:
                 ask, meter = asker.for_study()
-                outcome = await _write_prompted(plan, found, study, ask)
+                try:
+                    outcome = await _write_prompted(plan, found, study, ask)
+                except LLMError as error:
+                    stopped.append(error)
+                    return
                 usage, spent = meter.record(), time.monotonic() - started - meter.waited + meter.seconds
             keep(study, outcome, **usage, encode_seconds=seconds, write_seconds=spent)
 
-    workers = [asyncio.create_task(worker()) for _ in range(getattr(llm.obj, "concurrency", 1))]
+    workers: list[asyncio.Task[None]] = []
     try:
+        if asker and studies:
+            await asker.collect()
+        workers += [asyncio.create_task(worker()) for _ in range(getattr(llm.obj, "concurrency", 1))]
         await asyncio.gather(*workers)
+        if asker and not stopped:
+            await asker.submit()
     finally:
         for task in workers:
             task.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
         if hasattr(llm.obj, "aclose"):
             await llm.obj.aclose()
+    if asker and stopped:
+        spent = f" {asker.budget}." if asker.budget.limited else ""
+        raise RunError(f"{llm.spec}: {str(stopped[0]).rstrip('.')}.{spent} The same command goes on from here.")
 
 
 def _write_plain(writer: Writer, found: Findings, study: Study) -> Report | Failure:
@@ -111,6 +130,7 @@ def _write_plain(writer: Writer, found: Findings, study: Study) -> Report | Fail
 
 
 async def _write_prompted(plan: Plan, found: Findings, study: Study, ask: Any) -> Report | Failure:
+    """The report, or why there is none. Raises LLMError where there can be no other either."""
     prompt, renderer = plan.parts["prompt"], plan.parts["renderer"]
     shown = context(study, prompt.obj.needs)
     try:
@@ -118,8 +138,7 @@ async def _write_prompted(plan: Plan, found: Findings, study: Study, ask: Any) -
         return outcome
     except LLMError as error:
         if error.fatal:
-            why = str(error).rstrip(".")
-            raise RunError(f"{plan.parts['llm'].spec}: {why}. The same command goes on from here.") from error
+            raise
         return Failure(error.kind, str(error))
     except FAULTS as error:
         return failing(error, "prompt")

@@ -49,8 +49,12 @@ def run(
     failures: Failures = None,
     resamples: Resamples = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds that one LLM call may take. Default: 300.")] = None,
+    budget: Annotated[float | None, typer.Option(help="US dollars that new replies of an LLM may cost.")] = None,
+    token_budget: Annotated[int | None, typer.Option(help="Tokens that new replies of an LLM may use.")] = None,
     attestation: Attestation = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and stop.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done and what the LLM would cost, and stop.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Compose a system, generate reports for a dataset, score them.
@@ -148,6 +152,11 @@ def _exit(results: Sequence[RunResult], problems: Sequence[str] = ()) -> None:
 
 
 def _description(plan: Plan) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from rrgbench.estimating import estimate
+
+    expected = estimate(plan)
     hosts = sorted({host for part in (*plan.parts.values(), *plan.metrics) for host in part.hosts})
     return {
         "system": plan.label,
@@ -156,6 +165,7 @@ def _description(plan: Plan) -> dict[str, Any]:
         "split": plan.split,
         "studies": len(plan.studies),
         "patients": len({study.patient_id for study in plan.studies}),
+        "estimate": asdict(expected) if expected else "no call of a language model",
         "terms": plan.terms,
         "sent to": hosts or "nobody: all stays on this machine",
         "protocols": [protocol.name for protocol in plan.protocols],

@@ -5,108 +5,26 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-import os
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from email.utils import formatdate
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 from rrgbench_openai.chat import OpenAIChat
-from rrgbench_openai.prices import dollars
 
 from rrgbench.errors import LLMError, UsageError
 from rrgbench.interfaces import LLM
 from rrgbench.types import Completion, Message
 
-KEY = "sk-test-0123456789abcdef"
+from .serving import KEY, Answer, Server, chat, error
+
 ASK = [Message("system", "You are a radiologist."), Message("user", "Small left effusion.")]
 SCHEMA = {"type": "object", "properties": {"report": {"type": "string", "maxLength": 40}}, "required": ["report"]}
-
-Answer = tuple[int, dict[str, str], "bytes | dict[str, Any]"]
-
-
-class Quiet(ThreadingHTTPServer):
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        if not isinstance(sys.exc_info()[1], ConnectionError):  # a client that hung up is no fault of the server
-            super().handle_error(request, client_address)
-
-
-class Server:
-    """A chat server that answers as it is told, and keeps what it was asked."""
-
-    def __init__(self) -> None:
-        self.answer: Callable[[dict[str, Any]], Answer] = lambda body: (200, {}, chat("A small left effusion."))
-        self.asked: list[tuple[dict[str, str], dict[str, Any]]] = []
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                outer.asked.append(({k.lower(): v for k, v in self.headers.items()}, body))
-                status, headers, content = outer.answer(body)
-                data = content if isinstance(content, bytes) else json.dumps(content).encode()
-                pause = float(headers.pop("pause", 0))
-                self.send_response(status)
-                for name, value in {"content-type": "application/json", **headers}.items():
-                    self.send_header(name, value)
-                self.send_header("content-length", str(len(data)))
-                self.end_headers()
-                with suppress(ConnectionError):  # the client may have given up
-                    for at in range(0, len(data), 10 if pause else len(data)):
-                        time.sleep(pause)
-                        self.wfile.write(data[at : at + (10 if pause else len(data))])
-
-            def log_message(self, *args: Any) -> None:
-                pass
-
-        self.http = Quiet(("127.0.0.1", 0), Handler)
-        self.http.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.http.server_port}/v1"
-        threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
-
-    def close(self) -> None:
-        self.http.shutdown()
-        self.http.server_close()
-
-
-def chat(content: str | None, finish_reason: str = "stop", refusal: str | None = None, **more: Any) -> dict[str, Any]:
-    message = {"role": "assistant", "content": content, "refusal": refusal}
-    return {
-        "id": "1",
-        "object": "chat.completion",
-        "created": 1,
-        "model": "served-model",
-        "choices": [{"index": 0, "message": message, "finish_reason": finish_reason}],
-        "usage": {"prompt_tokens": 20, "completion_tokens": 6, "total_tokens": 26},
-        **more,
-    }
-
-
-def error(message: str, **more: Any) -> dict[str, Any]:
-    return {"error": {"message": message, **more}}
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    server = Server()
-    yield server
-    server.close()
-
-
-@pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith("OPENAI_") or name.lower().endswith("_proxy")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
 
 
 def complete(llm: OpenAIChat, schema: dict[str, Any] | None = None) -> Completion:
@@ -147,10 +65,18 @@ def test_a_reply_carries_the_servers_model_and_the_tokens(server: Server) -> Non
 
 
 def test_options_reach_the_server_and_none_leaves_one_out(server: Server) -> None:
-    complete(OpenAIChat(model="m", base_url=server.url, temperature=None, seed=None, max_tokens=7))
+    complete(OpenAIChat(model="m", base_url=server.url, temperature=None, seed=None, max_tokens=7, top_p=0.9))
     body = server.asked[0][1]
-    assert body["max_tokens"] == 7
+    assert body["max_tokens"] == 7 and body["top_p"] == 0.9
     assert "temperature" not in body and "seed" not in body
+
+
+def test_logprobs_are_asked_for_and_summed(server: Server) -> None:
+    said = chat("Normal.")
+    said["choices"][0]["logprobs"] = {"content": [{"token": "Normal", "logprob": -0.25}, {"token": ".", "logprob": -1}]}
+    server.answer = lambda body: (200, {}, said)
+    assert complete(OpenAIChat(model="m", base_url=server.url, logprobs=True)).logprob == pytest.approx(-1.25)
+    assert server.asked[0][1]["logprobs"] is True
 
 
 def test_a_schema_is_sent_as_response_format(server: Server) -> None:
@@ -175,6 +101,10 @@ def test_a_reply_without_usage_is_a_reply(server: Server) -> None:
         ({"Retry-After": "-3"}, 0.0),
         ({"Retry-After": "soon"}, None),
         ({"Retry-After": "inf"}, None),
+        ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1s"}, 1.0),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "6m0s"}, 360.0),
+        ({"x-ratelimit-remaining-tokens": "9000", "x-ratelimit-reset-tokens": "6m0s"}, None),
+        ({"Retry-After": "2", "x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "6m0s"}, 2.0),
     ],
 )
 def test_429_may_be_tried_again_after_what_the_server_asks(
@@ -184,6 +114,27 @@ def test_429_may_be_tried_again_after_what_the_server_asks(
     assert (raised.kind, raised.retry) == ("rate limit", True)
     assert raised.wait == (None if wait is None else pytest.approx(wait))
     assert "slow down" in str(raised)
+
+
+@pytest.mark.parametrize(
+    ("headers", "pause"),
+    [
+        ({}, 0.0),
+        ({"x-ratelimit-remaining-requests": "59", "x-ratelimit-reset-requests": "1s"}, 0.0),
+        ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "120ms"}, 0.12),
+        ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1h2m3.5s"}, 3723.5),
+        ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "2"}, 2.0),
+        ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "soon"}, 0.0),
+        # The next call may use 20 tokens for its prompt and 1024 for its reply.
+        ({"x-ratelimit-remaining-tokens": "1043", "x-ratelimit-reset-tokens": "3s"}, 3.0),
+        ({"x-ratelimit-remaining-tokens": "1044", "x-ratelimit-reset-tokens": "3s"}, 0.0),
+    ],
+)
+def test_a_good_reply_says_when_its_limits_are_nearly_spent(
+    server: Server, headers: dict[str, str], pause: float
+) -> None:
+    server.answer = lambda body: (200, headers, chat("Normal."))
+    assert complete(OpenAIChat(model="m", base_url=server.url)).pause == pytest.approx(pause)
 
 
 @pytest.mark.parametrize(("ahead", "wait"), [(3600, 3600.0), (-3600, 0.0)])
@@ -201,6 +152,8 @@ def test_429_may_name_the_time_of_day(server: Server, ahead: float, wait: float)
         (401, error(f"Incorrect API key provided: {KEY}"), "auth", False),
         (403, error("country not supported"), "auth", False),
         (404, error("no such model"), "model", False),
+        (403, error("this project may not use it", code="model_not_found"), "model", False),
+        (429, error("Request too large for gpt-4 on tokens per min (TPM): Limit 10, Requested 20"), "request", False),
         (408, error("slow"), "server", True),
         (429, error("you ran out of credit", code="insufficient_quota"), "quota", False),
         (500, b"<html>oops</html>", "server", True),
@@ -243,23 +196,39 @@ def test_a_reply_that_is_no_report_is_a_failure(server: Server, body: Any, kind:
     assert (raised.kind, raised.retry) == (kind, retry)
 
 
+def test_what_a_reply_that_is_no_report_cost_is_known(server: Server) -> None:
+    for body in (
+        chat("The heart is", finish_reason="length"),
+        chat(None, refusal="No."),
+        chat(""),
+        chat("x", "content_filter"),
+    ):
+        server.asked.clear()
+        paid = failure(server, (200, {}, body)).paid
+        assert paid and (paid.prompt_tokens, paid.completion_tokens) == (20, 6)
+
+
+def test_a_body_that_is_cut_may_be_tried_again(server: Server) -> None:
+    raised = failure(server, (200, {"cut": "40"}, chat("A small left effusion.")))
+    assert (raised.kind, raised.retry) == ("connection", True)
+
+
 def test_a_web_page_in_place_of_a_reply_hints_at_base_url(server: Server) -> None:
     raised = failure(server, (200, {"content-type": "text/html"}, b"<html>welcome</html>"))
     assert raised.kind == "server" and "/v1" in str(raised)
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-def test_a_redirect_is_not_followed_and_only_its_host_is_named(server: Server, status: int) -> None:
-    other = Server()
-    try:
-        where = f"http://user:hunter2@localhost:{other.http.server_port}/v1/chat/completions?token=abc"
-        raised = failure(server, (status, {"Location": where}, b""))
-        assert (raised.kind, raised.retry) == ("redirect", False)
-        assert "localhost" in str(raised)
-        assert not any(secret in str(raised) for secret in ("hunter2", "token", "abc"))
-        assert other.asked == []
-    finally:
-        other.close()
+def test_a_redirect_is_not_followed_and_only_its_host_is_named(
+    server: Server, start: Callable[[], Server], status: int
+) -> None:
+    other = start()
+    where = f"http://user:hunter2@localhost:{other.http.server_port}/v1/chat/completions?token=abc"
+    raised = failure(server, (status, {"Location": where}, b""))
+    assert (raised.kind, raised.retry) == ("redirect", False)
+    assert "localhost" in str(raised)
+    assert not any(secret in str(raised) for secret in ("hunter2", "token", "abc"))
+    assert other.asked == []
 
 
 @pytest.mark.parametrize("delay", ["hangs", "trickles"])
@@ -367,15 +336,14 @@ def test_an_option_out_of_range_is_refused(options: dict[str, Any]) -> None:
         OpenAIChat(**{"model": "m", **options})
 
 
-def test_a_proxy_gets_nothing_that_is_meant_for_this_machine(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    proxy = Server()
-    try:
-        for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-            monkeypatch.setenv(name, proxy.url.removesuffix("/v1"))
-        complete(OpenAIChat(model="m", base_url=server.url))
-        assert len(server.asked) == 1 and proxy.asked == []
-    finally:
-        proxy.close()
+def test_a_proxy_gets_nothing_that_is_meant_for_this_machine(
+    server: Server, start: Callable[[], Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = start()
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, proxy.url.removesuffix("/v1"))
+    complete(OpenAIChat(model="m", base_url=server.url))
+    assert len(server.asked) == 1 and proxy.asked == []
 
 
 def test_calls_run_at_once_in_one_event_loop_after_another(server: Server) -> None:
@@ -400,16 +368,6 @@ def test_calls_run_at_once_in_one_event_loop_after_another(server: Server) -> No
     gc.collect()  # what is not closed well complains here
 
 
-def test_costs_are_list_prices_by_model_and_unknown_elsewhere() -> None:
-    assert dollars("gpt-4", 1000, 500) == pytest.approx(0.06)
-    assert dollars("gpt-4-0613", 1000, 500) == pytest.approx(0.06)
-    assert dollars("gpt-4o-2024-08-06", 1_000_000, 0) == pytest.approx(2.5)
-    assert dollars("gpt-4o-2024-05-13", 1_000_000, 0) == pytest.approx(5.0)
-    assert dollars("gpt-4o-mini-2024-07-18", 0, 1_000_000) == pytest.approx(0.6)
-    assert dollars("gpt-4-vision", 10, 10) is None
-    assert dollars("served-model", 10, 10) is None
-
-
 def test_openais_own_host_gets_the_new_name_of_the_limit_and_a_price(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -432,7 +390,7 @@ rrgbench_openai.rrgbench_register_llms(lambda name, target, **kw: seen.update({n
 print(sorted((name, model) for name, (target, model) in seen.items()), "openai" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[('gpt4', 'gpt-4'), ('gpt4o', 'gpt-4o'), ('openai', None)] False"
+    assert done.stdout.strip() == "[('azure', None), ('gpt4', 'gpt-4'), ('gpt4o', 'gpt-4o'), ('openai', None)] False"
 
 
 # A real server with a real, small model.
@@ -445,13 +403,21 @@ def base_url(llama: Any, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_llama_cpp_serves_a_reply_and_a_schema(base_url: str) -> None:
-    llm = OpenAIChat(model="smollm2", base_url=base_url, max_tokens=120)
+    llm = OpenAIChat(model="smollm2", base_url=base_url, max_tokens=500)
     reply = complete(llm)
     assert reply.text.strip() and (reply.prompt_tokens or 0) > 10 and (reply.completion_tokens or 0) > 1
     assert isinstance(json.loads(complete(llm, SCHEMA).text)["report"], str)
     with pytest.raises(LLMError) as caught:
         complete(OpenAIChat(model="smollm2", base_url=base_url, max_tokens=1))
     assert caught.value.kind == "truncated"
+
+
+def test_llama_cpp_serves_responses_and_logprobs(base_url: str) -> None:
+    given: dict[str, Any] = {"model": "smollm2", "base_url": base_url, "max_tokens": 500}
+    reply = complete(OpenAIChat(**given, api="responses", top_p=0.9))
+    assert reply.text.strip() and (reply.prompt_tokens or 0) > 10 and reply.logprob is None
+    logprob = complete(OpenAIChat(**given, logprobs=True)).logprob
+    assert logprob is not None and logprob < 0
 
 
 def test_llama_cpp_refuses_a_wrong_key_and_too_long_a_prompt(base_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

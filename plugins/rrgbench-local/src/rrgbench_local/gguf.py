@@ -79,12 +79,14 @@ class LocalGGUF:
         """The digest of the model's file and the version of the engine."""
         return f"gguf:{_digest(self.model)}|xllamacpp:{distribution_version('xllamacpp')}"
 
-    async def complete(self, messages: Sequence[Message], schema: Mapping[str, Any] | None = None) -> Completion:
+    async def complete(
+        self, messages: Sequence[Message], schema: Mapping[str, Any] | None = None, sample: int = 0
+    ) -> Completion:
         """One reply; with a ``schema``, one that is JSON of that form. Raises ``LLMError``."""
         request: dict[str, Any] = {
             "messages": [{"role": message.role, "content": message.content} for message in messages],
             "temperature": self.temperature,
-            "seed": self.seed,
+            "seed": self.seed + sample,
             "max_tokens": self.max_tokens,
         }
         if schema is not None:
