@@ -9,6 +9,7 @@ import typer
 
 from rrgbench.cli import (
     audit,
+    budget,
     compare,
     data,
     explain,
@@ -19,6 +20,7 @@ from rrgbench.cli import (
     published,
     run,
     saliency,
+    show,
     slices,
     train,
 )
@@ -37,15 +39,17 @@ app.command("run")(run.run)
 app.command("score")(run.score)
 app.command("train")(train.train)
 app.command("matrix")(matrix.matrix)
-app.command("saliency")(saliency.saliency)
 app.command("list")(parts.list_parts)
 app.command("info")(parts.info)
 app.add_typer(parts.plugins, name="plugins")
 app.add_typer(data.app, name="data")
 app.add_typer(leaderboard.app, name="leaderboard")
 app.command("compare")(compare.compare)
+app.command("show")(show.show)
 app.command("explain")(explain.explain)
+app.command("budget")(budget.budget)
 app.command("slices")(slices.slices)
+app.command("saliency")(saliency.saliency)
 app.command("published")(published.published)
 app.add_typer(audit.app, name="audit")
 app.command("doctor")(machine.doctor)
