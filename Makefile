@@ -33,7 +33,7 @@ demo: $(VENV)/.model  ## the main job on the embedded dataset, and its leaderboa
 
 test: export HF_HUB_OFFLINE = 1
 test: $(VENV)/.model  ## every test but the slow ones
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: export HF_HUB_OFFLINE = 1
 test-slow: $(VENV)/.model  ## the slow ones: minutes each
