@@ -138,7 +138,8 @@ def test_temperature_and_seed_are_repeatable_and_matter() -> None:
     warm = LocalGGUF(temperature=1.5, seed=1, max_tokens=100, threads=1)
     first, again = complete(warm).text, complete(warm).text
     other = LocalGGUF(temperature=1.5, seed=2, max_tokens=100, threads=1)
-    assert first == again != complete(other).text
+    second_sample = asyncio.run(warm.complete(ask(EFFUSION), sample=1)).text
+    assert first == again != complete(other).text == second_sample
     asyncio.run(warm.aclose())
     asyncio.run(other.aclose())
 

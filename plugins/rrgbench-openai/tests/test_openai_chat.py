@@ -71,6 +71,17 @@ def test_options_reach_the_server_and_none_leaves_one_out(server: Server) -> Non
     assert "temperature" not in body and "seed" not in body
 
 
+def test_each_sample_of_the_same_prompt_has_a_seed_of_its_own(server: Server) -> None:
+    async def samples(llm: OpenAIChat) -> None:
+        for sample in range(3):
+            await llm.complete(ASK, sample=sample)
+        await llm.aclose()
+
+    asyncio.run(samples(OpenAIChat(model="m", base_url=server.url, seed=7)))
+    asyncio.run(samples(OpenAIChat(model="m", base_url=server.url, seed=None)))
+    assert [body.get("seed") for _, body in server.asked] == [7, 8, 9, None, None, None]
+
+
 def test_logprobs_are_asked_for_and_summed(server: Server) -> None:
     said = chat("Normal.")
     said["choices"][0]["logprobs"] = {"content": [{"token": "Normal", "logprob": -0.25}, {"token": ".", "logprob": -1}]}

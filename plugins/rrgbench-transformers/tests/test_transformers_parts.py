@@ -126,6 +126,7 @@ def test_a_seed_gives_each_prompt_its_own_numbers() -> None:
         return float(torch.rand(1, generator=generator(seed, prompt)))
 
     assert first(0, [1, 2]) == first(0, [1, 2])
+    assert float(torch.rand(1, generator=generator(0, [1, 2], sample=1))) == first(1, [1, 2])
     assert len({first(0, [1, 2]), first(0, [12]), first(1, [1, 2]), first(None, [1, 2]), first(None, [1, 2])}) == 5
 
 
