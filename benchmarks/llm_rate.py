@@ -192,7 +192,7 @@ def memory(calls: int) -> None:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--serve"]:
         asyncio.run(serve(float(sys.argv[2])))
-    numbers = [int(each) for each in sys.argv[1:]] or [1280, 20_000]
+    numbers = [int(each) for each in sys.argv[1:]] or [1280, 24_000]
     reached = rates(numbers[0])
     memory(numbers[-1])
     sys.exit(not reached)
