@@ -11,17 +11,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator, with_config
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator, with_config
 from typing_extensions import TypedDict  # pydantic's own; typing's lacks what it needs on Python 3.11
 
 from rrgbench.errors import UsageError
 from rrgbench.normalisation import PresetName
+from rrgbench_timm import tensor_file
 
-State = dict[str, npt.NDArray[Any]]
+State = tensor_file.Tensors
 _KEY = "rrgbench"
 _PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")  # torch.save's zip, and bare pickles
 _MAKE_ONE = "Make one with `rrgbench train`, or leave checkpoint out to use the shipped weights."
@@ -104,42 +102,20 @@ def strictest(terms: Iterable[str]) -> str:
 
 def write(path: Path, card: Card, state: Mapping[str, npt.NDArray[Any]]) -> None:
     """Write a checkpoint; a file of that name is replaced only once the new one is whole."""
-    part = path.with_name(path.name + ".part")
     # What is left out when it is None came after the first files: without it, the bytes are still those.
     without = {name for name in ("normalise", "calibration") if getattr(card, name) is None}
-    part.write_bytes(save(dict(state), {_KEY: card.model_dump_json(exclude=without)}))
-    part.replace(path)
+    tensor_file.write(path, _KEY, card.model_dump_json(exclude=without), state)
 
 
 def load(path: Path) -> tuple[Card, State]:
     """The card and the tensors of a checkpoint. Raises UsageError, which names the file, for one that can't be used."""
-    if not path.is_file():
-        raise UsageError(f"The checkpoint {path} is not there. {_MAKE_ONE}")
-    with path.open("rb") as file:
-        start = file.read(4)
-    if start.startswith(_PICKLES):
-        raise UsageError(
-            f"The checkpoint {path} is a pickle (as torch.save writes), which can run any code when it is read, so it"
-            f" is not opened. Only safetensors files made by `rrgbench train` are taken. {_MAKE_ONE} {_START}"
-        )
-    try:
-        with safe_open(path, framework="np") as opened:
-            metadata = opened.metadata() or {}
-            state = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118  (it is no mapping)
-    except (SafetensorError, OSError, TypeError) as error:
-        raise UsageError(f"The checkpoint {path} is no whole safetensors file: {error}. {_MAKE_ONE}") from error
-    if _KEY not in metadata:
-        raise UsageError(
-            f"The checkpoint {path} does not say which model, labels and thresholds it is for: its header has no"
-            f" entry {_KEY!r}. {_MAKE_ONE} {_START}"
-        )
-    try:
-        card = Card.model_validate_json(metadata[_KEY])
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = "".join(f"{piece}: " for piece in first["loc"])
-        raise UsageError(f"The header of the checkpoint {path} is wrong: {where}{first['msg']}. {_MAKE_ONE}") from error
-    for name, array in state.items():
-        if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
-            raise UsageError(f"The checkpoint {path} holds NaN or infinite weights, first in {name!r}. {_MAKE_ONE}")
-    return card, state
+    if path.is_file():
+        with path.open("rb") as file:
+            start = file.read(4)
+        if start.startswith(_PICKLES):
+            raise UsageError(
+                f"The checkpoint {path} is a pickle (as torch.save writes), which can run any code when it is read, so"
+                f" it is not opened. Only safetensors files made by `rrgbench train` are taken. {_MAKE_ONE} {_START}"
+            )
+    without = "does not say which model, labels and thresholds it is for"
+    return tensor_file.read(path, _KEY, Card, f"{_MAKE_ONE} {_START}", without)

@@ -8,14 +8,13 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from rrgbench.errors import UsageError
+from rrgbench_timm import tensor_file
 
 Kind = Literal["linear", "knn", "ml-knn"]
-Tensors = dict[str, npt.NDArray[Any]]
+Tensors = tensor_file.Tensors
 Probability = Annotated[float, Field(ge=0, le=1)]
 Above0 = Annotated[FiniteFloat, Field(gt=0)]
 KEY = "rrgbench-probe"
@@ -78,37 +77,18 @@ class ProbeCard(BaseModel):
 
 def write(path: Path, card: ProbeCard, tensors: Mapping[str, npt.NDArray[Any]]) -> None:
     """Write a checkpoint; a file of that name is replaced only once the new one is whole."""
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(save(dict(tensors), {KEY: card.model_dump_json()}))
-    part.replace(path)
+    tensor_file.write(path, KEY, card.model_dump_json(), tensors)
 
 
 def load(path: Path) -> tuple[ProbeCard, Tensors]:
     """The card and the tensors of a checkpoint. Raises UsageError, which names the file, for one that can't be used."""
-    if not path.is_file():
-        raise UsageError(f"The checkpoint {path} is not there. {_MAKE_ONE}")
-    try:
-        with safe_open(path, framework="np") as opened:
-            metadata = opened.metadata() or {}
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118  (it is no mapping)
-    except (SafetensorError, OSError, TypeError) as error:
-        raise UsageError(f"The checkpoint {path} is no whole safetensors file: {error}. {_MAKE_ONE}") from error
-    if KEY not in metadata:
-        raise UsageError(
-            f"The checkpoint {path} is no probe: its header has no entry {KEY!r}. An image model's own checkpoint goes"
-            f" to the encoder in it, as in probe:encoder='vit:checkpoint=FILE'. {_MAKE_ONE}"
-        )
-    try:
-        card = ProbeCard.model_validate_json(metadata[KEY])
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = "".join(f"{piece}: " for piece in first["loc"])
-        raise UsageError(f"The header of the checkpoint {path} is wrong: {where}{first['msg']}. {_MAKE_ONE}") from error
+    without = (
+        "is no probe (an image model's own checkpoint goes to the encoder in it, as in"
+        " probe:encoder='vit:checkpoint=FILE')"
+    )
+    # A label that was not learned may have no table.
+    card, tensors = tensor_file.read(path, KEY, ProbeCard, _MAKE_ONE, without, may_lack=("table",))
     wanted, there = card.shapes(tensors), {name: array.shape for name, array in tensors.items()}
     if wanted != there:
         raise UsageError(f"The checkpoint {path} holds tensors of shapes {there}, not {wanted}. {_MAKE_ONE}")
-    for name, array in tensors.items():
-        # A label that was not learned may have no table.
-        if name != "table" and not np.isfinite(array).all():
-            raise UsageError(f"The checkpoint {path} holds NaN or infinite numbers, first in {name!r}. {_MAKE_ONE}")
     return card, tensors
