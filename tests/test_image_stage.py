@@ -41,7 +41,7 @@ def auroc(done: Matrix, encoder: str, trained_on: str, tested_on: str) -> float:
     return cell.overall.value
 
 
-def tested(encoder: str, folder: Path, dataset: str = USUAL) -> float:
+def measured(encoder: str, folder: Path, dataset: str = USUAL) -> float:
     result = rrgbench.harness.run(
         dataset=dataset, encoder=encoder, metric=["classification"], out=folder / "runs", resamples=0
     )
@@ -69,12 +69,12 @@ def test_another_hospital_costs_what_training_there_wins_back(done: Matrix, enco
 
 def test_the_ensemble_is_not_worse_than_the_mean_member(done: Matrix, folder: Path) -> None:
     members = [checkpoint(done, encoder) for encoder in RECORDED]
-    together = tested(f'ensemble:members=["{members[0]}","{members[1]}"]', folder)
+    together = measured(f'ensemble:members=["{members[0]}","{members[1]}"]', folder)
     assert together >= sum(auroc(done, encoder, USUAL, USUAL) for encoder in RECORDED) / 2
 
 
 def test_fine_tuning_at_the_other_hospital_beats_the_start(folder: Path) -> None:
-    start = tested("cnn", folder, SHIFTED)
+    start = measured("cnn", folder, SHIFTED)
     recipe = {"epochs": 1, "batch": 32, "lr": 3e-4, "augment": False, "freeze": ["conv1"]}
     done = train({"encoder": "cnn", "dataset": SHIFTED, "recipe": recipe, "out": folder / "tuned"})
-    assert tested(str(done.spec), folder, SHIFTED) > start
+    assert measured(str(done.spec), folder, SHIFTED) > start
