@@ -109,7 +109,7 @@ def test_dry_run_prints_it_before_any_call(rrgbench: Callable[..., Done], table:
     tokens, usd = record["estimate"]["prompt_tokens"], record["estimate"]["usd"]
     assert usd == pytest.approx((tokens * 2.5 + record["estimate"]["completion_tokens"] * 10) / 1e6, abs=1e-4)
     printed = rrgbench(*command, *llm, "--llm", "template", env=key).out
-    assert "calls 8; prompt_tokens" in printed and "no call of a language model" in printed
+    assert "estimate   calls 8" in printed and "prompt_tokens" in printed and "no call of a language model" in printed
     refused = rrgbench(*command, "--llm", "openai:model=mine,base_url=https://llm.example.org/v1", "--budget", 5)
     assert refused.code == 2 and "its price isn't known" in refused.err
     assert json.loads(said.out)[0]["sent to"] == ["api.openai.com"]

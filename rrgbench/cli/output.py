@@ -64,14 +64,16 @@ def as_json(value: Any) -> None:
 
 
 def description(record: Mapping[str, Any]) -> None:
-    """Print a record, a line a key."""
+    """Print a record, a line a key; what would make a long line, a line an entry."""
     typer.echo("")
     for key, value in record.items():
-        if isinstance(value, Mapping):
-            value = "; ".join(f"{k} {v}" for k, v in value.items())
-        elif isinstance(value, list):
-            value = "; ".join(value)
-        typer.echo(f"{key:<10} {value}".rstrip())
+        entries = [f"{k} {v}" for k, v in value.items()] if isinstance(value, Mapping) else value
+        if isinstance(entries, list) and sum(map(len, entries)) <= 200:
+            entries = ["; ".join(entries)]
+        first, *more = entries if isinstance(entries, list) else [entries]
+        typer.echo(f"{key:<10} {first}".rstrip())
+        for entry in more:
+            typer.echo(f"{'':<10} {entry}")
 
 
 def results(runs: Sequence[RunResult]) -> None:
