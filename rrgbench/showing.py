@@ -22,7 +22,7 @@ from rrgbench.errors import FAULTS, LLMError, UsageError, did_you_mean
 from rrgbench.interfaces import Labeler
 from rrgbench.labels import counterparts
 from rrgbench.parts import Part, build
-from rrgbench.planning import Plan, context
+from rrgbench.planning import Plan, context, prepare
 from rrgbench.protocols import protocol
 from rrgbench.replanning import config_of, replanned
 from rrgbench.runs import Record, RunFolder, findings_of, from_record
@@ -123,8 +123,8 @@ class OpenedRun:
         if "prompt" not in parts or made.findings is None:
             return None
         renderer, prompt = (build(plugins.catalogue(), kind, parts[kind]) for kind in ("renderer", "prompt"))
-        if hasattr(prompt.obj, "prepare"):
-            prompt.obj.prepare(self._train(), renderer.obj)
+        learning = {"dataset": self.plan.parts["dataset"], "renderer": renderer, "prompt": prompt}
+        prepare(learning, self.plan.studies)
         notes = [
             f"the {part.kind} is not what it was: {signatures[part.kind]} then, {part.signature} now"
             for part in (renderer, prompt)
@@ -146,13 +146,6 @@ class OpenedRun:
         elif prompt_hash == recorded and outcome != made.outcome:
             notes.append(f"from the same replies the prompt now makes something else: {outcome}")
         return Told(prompt.spec, prompt.signature, prompt_hash, tuple(calls), tuple(notes))
-
-    def _train(self) -> list[Study]:
-        """What prompts learn from: training studies, none of an evaluated patient (as ``planning`` has it)."""
-        dataset = self.plan.parts["dataset"].obj
-        evaluated = {study.patient_id for study in self.plan.studies}
-        studies = dataset.load("train") if "train" in dataset.splits else ()
-        return [study for study in studies if study.patient_id not in evaluated]
 
     def _replayed(
         self, made: Made, findings: Findings, renderer: Part, prompt: Part
