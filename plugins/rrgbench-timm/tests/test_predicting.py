@@ -6,6 +6,7 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,13 @@ from rrgbench.plugins import catalogue
 from rrgbench.types import Context, Failure, Findings, Image
 
 CPU = torch.device("cpu")
+
+
+def flat(*args: Any, **options: Any) -> Iterator[predicting.Outputs]:
+    """What is predicted for each image, one after the other."""
+    return itertools.chain.from_iterable(predicting.batches(*args, **options))
+
+
 SIZE = 32
 MEAN, STD = [0.4], [0.2]
 Grey = npt.NDArray[np.uint8]
@@ -72,7 +80,7 @@ def test_outputs_are_the_models_on_scaled_pictures(model: torch.nn.Module, forwa
     with torch.inference_mode():
         x = pixels.as_input(torch.from_numpy(pictures).unsqueeze(1).float() / 255, MEAN, STD)
         wanted = model(x).numpy()
-    streamed = list(predicting.stream(drawn(pictures), read, forward, device=CPU, batch=7))
+    streamed = list(flat(drawn(pictures), read, forward, device=CPU, batch=7))
     np.testing.assert_array_equal(np.stack(streamed), wanted)
     np.testing.assert_array_equal(predicting.logits(forward, pictures, device=CPU, batch=7), wanted)
     assert streamed[0].dtype == np.float64
@@ -93,21 +101,21 @@ def test_neither_batch_nor_workers_change_what_comes_or_its_order(
 ) -> None:
     pictures = grey(21)
     wanted = predicting.logits(forward, pictures, device=CPU, batch=21)
-    found = predicting.stream(drawn(pictures), read, forward, device=CPU, batch=batch, workers=workers)
+    found = flat(drawn(pictures), read, forward, device=CPU, batch=batch, workers=workers)
     np.testing.assert_allclose(np.stack(list(found)), wanted, atol=1e-6)
     np.testing.assert_allclose(predicting.logits(forward, pictures, device=CPU, batch=batch), wanted, atol=1e-6)
 
 
 def test_what_can_not_be_read_fails_at_its_own_place(forward: predicting.Forward) -> None:
     images = drawn(grey(6))
-    whole = list(predicting.stream(images, read, forward, device=CPU, batch=2))
+    whole = list(flat(images, read, forward, device=CPU, batch=2))
     bad = [
         image("a", raising(ImageError("scan.png is truncated"))),
         None,
         predicting.looked_at(Context("s7")),
         image("b.dcm", raising(ZeroDivisionError("by zero"))),
     ]
-    found = list(predicting.stream([*images[:3], *bad, *images[3:]], read, forward, device=CPU, batch=2))
+    found = list(flat([*images[:3], *bad, *images[3:]], read, forward, device=CPU, batch=2))
     assert found[3:7] == [
         Failure("image", "scan.png is truncated"),
         Failure("image", "The study has no image."),
@@ -115,14 +123,14 @@ def test_what_can_not_be_read_fails_at_its_own_place(forward: predicting.Forward
         Failure("image", "The image b.dcm can't be read (ZeroDivisionError: by zero)."),
     ]
     np.testing.assert_allclose(np.stack(found[:3] + found[7:]), np.stack(whole), atol=1e-6)
-    assert list(predicting.stream(bad[:2], read, forward, device=CPU, batch=2)) == found[3:5]
-    assert not list(predicting.stream([], read, forward, device=CPU, batch=2))
+    assert list(flat(bad[:2], read, forward, device=CPU, batch=2)) == found[3:5]
+    assert not list(flat([], read, forward, device=CPU, batch=2))
 
 
 @pytest.mark.parametrize("error", [UsageError("no such preset"), RunError("the disk is gone")])
 def test_what_is_no_images_fault_stops_the_stream(error: Exception, forward: predicting.Forward) -> None:
     with pytest.raises(type(error), match=str(error)):
-        list(predicting.stream([image("a", raising(error))], read, forward, device=CPU, batch=2))
+        list(flat([image("a", raising(error))], read, forward, device=CPU, batch=2))
 
 
 def test_the_next_batch_is_read_while_the_network_works() -> None:
@@ -139,7 +147,7 @@ def test_the_next_batch_is_read_while_the_network_works() -> None:
             waited.append(all(event.wait(10) for event in reading[4:]))
         return mean(pictures)
 
-    list(predicting.stream(drawn(grey(8)), noted, slow, device=CPU, batch=4, workers=1))
+    list(flat(drawn(grey(8)), noted, slow, device=CPU, batch=4, workers=1))
     assert waited == [True]
 
 
@@ -154,7 +162,7 @@ def test_endless_images_are_asked_for_as_they_are_needed() -> None:
             yield each
 
     before = set(threading.enumerate())
-    found = predicting.stream(source(), read, mean, device=CPU, batch=8, workers=3)
+    found = flat(source(), read, mean, device=CPU, batch=8, workers=3)
     for number in range(1, 50):
         next(found)
         assert asked <= number + 2 * 8 + 3
@@ -167,7 +175,7 @@ def test_memory_does_not_grow_with_the_number_of_images() -> None:
     shade = np.random.default_rng(0).random((size, size), dtype=np.float32)
     images = (image(str(at), partial(np.multiply, shade, at % 7 / 7)) for at in range(4000))
     tracemalloc.start()
-    found = predicting.stream(images, partial(pixels.read, size=size), mean, device=CPU, batch=batch, workers=2)
+    found = flat(images, partial(pixels.read, size=size), mean, device=CPU, batch=batch, workers=2)
     assert sum(len(each) for each in found) == 4000
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -199,7 +207,7 @@ def test_a_batch_that_memory_does_not_hold_is_halved_and_stays_so(fail: Callable
         return mean(pictures)
 
     pictures = grey(36)
-    found = list(predicting.stream(drawn(pictures), read, forward, device=CPU, batch=16))
+    found = list(flat(drawn(pictures), read, forward, device=CPU, batch=16))
     np.testing.assert_array_equal(np.stack(found), mean(torch.from_numpy(pictures)).numpy())
     assert tried == [16, 8, *[4] * 9]
     tried.clear()
@@ -214,7 +222,7 @@ def test_memory_that_does_not_hold_one_picture_is_an_error_in_words(fail: Callab
         return mean(pictures)
 
     with pytest.raises(RunError, match=r"memory of cpu does not suffice.*one picture of 32 px.*smaller model"):
-        list(predicting.stream(drawn(grey(4)), read, forward, device=CPU, batch=4))
+        list(flat(drawn(grey(4)), read, forward, device=CPU, batch=4))
 
 
 def test_another_error_of_the_network_is_not_taken_for_lack_of_memory() -> None:
@@ -222,7 +230,7 @@ def test_another_error_of_the_network_is_not_taken_for_lack_of_memory() -> None:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
     with pytest.raises(RuntimeError, match="mat1"):
-        list(predicting.stream(drawn(grey(4)), read, forward, device=CPU, batch=4))
+        list(flat(drawn(grey(4)), read, forward, device=CPU, batch=4))
 
 
 def test_bfloat16_is_near(model: torch.nn.Module, forward: predicting.Forward) -> None:
@@ -268,7 +276,7 @@ def test_a_gpu_gives_what_the_cpu_gives_at_a_batch_that_fits(forward: predicting
     assert batch in [2**power for power in range(11)]
     wanted = predicting.logits(forward, pictures, device=CPU, batch=100)
     for size in (batch, 7):
-        found = list(predicting.stream(drawn(pictures), read, there, device=cuda, batch=size))
+        found = list(flat(drawn(pictures), read, there, device=cuda, batch=size))
         np.testing.assert_allclose(np.stack(found), wanted, atol=1e-3)  # TF32 where convolutions use it
     greatest = torch.cuda.mem_get_info(cuda)[1]
 

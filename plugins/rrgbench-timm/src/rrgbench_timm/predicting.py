@@ -9,7 +9,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import chain, islice
+from itertools import islice
 from typing import Literal
 
 import numpy as np
@@ -41,7 +41,7 @@ def network(
     precision: Precision = "fp32",
     compiled: bool = False,
 ) -> Forward:
-    """What ``stream`` and ``logits`` call: a model in evaluation mode, with its normalisation, on its own device.
+    """What ``batches`` and ``logits`` call: a model in evaluation mode, with its normalisation, on its own device.
 
     ``mean`` and ``std`` hold a number for each of the model's channels, for grey levels 0..1. ``bf16`` lets matrix
     products and convolutions work in bfloat16; ``compiled`` puts the model through torch.compile, once for all batches
@@ -67,25 +67,6 @@ def looked_at(context: Context) -> Image | Failure:
     return pixels.frontal(context.images) or Failure("image", f"The study {context.study_id} has no image.")
 
 
-def stream(
-    images: Iterable[Image | Failure | None],
-    read: Read,
-    forward: Forward,
-    *,
-    device: torch.device,
-    batch: int,
-    workers: int | None = None,
-) -> Iterator[Outputs]:
-    """The network's outputs for each image, float64 of shape (K,), in order; a failure where one can't be read.
-
-    A Failure among the images stays one, at its place, and None becomes one (``looked_at`` says whose).
-    ``images`` may be endless: no more than two batches and a few are asked for ahead, from the thread that asks for the
-    outputs. ``read`` is called in ``workers`` threads (None: ``default_workers``). Where memory does not suffice, the
-    batch is halved, and stays so. Raises RunError where not even one picture fits.
-    """
-    return chain.from_iterable(batches(images, read, forward, device=device, batch=batch, workers=workers))
-
-
 def batches(
     images: Iterable[Image | Failure | None],
     read: Read,
@@ -95,7 +76,14 @@ def batches(
     batch: int,
     workers: int | None = None,
 ) -> Iterator[list[Outputs]]:
-    """What ``stream`` gives, a batch of images at a time."""
+    """The network's outputs for each image, float64 of shape (K,), in order, a batch at a time; a failure for one that
+    can't be read.
+
+    A Failure among the images stays one, at its place, and None becomes one (``looked_at`` says whose).
+    ``images`` may be endless: no more than two batches and a few are asked for ahead, from the thread that asks for the
+    outputs. ``read`` is called in ``workers`` threads (None: ``default_workers``). Where memory does not suffice, the
+    batch is halved, and stays so. Raises RunError where not even one picture fits.
+    """
     failed: deque[list[Failure | None]] = deque()
 
     def pictures() -> Iterator[npt.NDArray[np.uint8]]:
@@ -112,7 +100,7 @@ def batches(
 def logits(
     forward: Forward, grey: npt.NDArray[np.uint8], *, device: torch.device, batch: int
 ) -> npt.NDArray[np.float64]:
-    """The network's outputs, shape (n, K), for pictures of shape (n, size, size), n at least 1. As ``stream`` does."""
+    """The network's outputs, shape (n, K), for pictures of shape (n, size, size), n at least 1. As ``batches`` does."""
     parts = (grey[start : start + batch] for start in range(0, len(grey), batch))
     return np.concatenate(list(_outputs(parts, forward, device, batch)))
 
