@@ -16,7 +16,7 @@ import asyncio
 import inspect
 import time
 from collections import Counter
-from collections.abc import Collection, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
@@ -24,7 +24,7 @@ from weakref import WeakValueDictionary
 
 from rrgbench import batching, governance
 from rrgbench.cache import Cache, digest
-from rrgbench.errors import FAULTS, LLMError, UsageError
+from rrgbench.errors import FAULTS, LLMError, RunError, UsageError
 from rrgbench.pacing import Pace, backoff
 from rrgbench.parts import Part
 from rrgbench.spending import Budget
@@ -102,14 +102,14 @@ class Asker:
             governance.check_call(self._llm, self._hosts)
             await self._batches.submit()
 
-    def for_study(self) -> tuple[Any, Meter]:
-        """An ``ask`` for one report, and the meter that it fills."""
+    def for_study(self, first: int = 0) -> tuple[Any, Meter]:
+        """An ``ask`` for one report, and the meter that it fills. ``first`` is the number of its first sample."""
         meter = Meter()
         asked: Counter[str] = Counter()
 
         async def ask(messages: Sequence[Message], schema: Mapping[str, Any] | None = None) -> Completion:
-            prompt = digest([asdict(message) for message in messages], schema)
-            replicate = asked[prompt]  # asking the same again (self-consistency) is another sample
+            prompt = prompt_digest(messages, schema)
+            replicate = first + asked[prompt]  # asking the same again (self-consistency) is another sample
             asked[prompt] += 1
             meter.prompts.append(prompt)
             started = time.monotonic()
@@ -199,6 +199,50 @@ class Asker:
             raise LLMError("llm", f"{type(error).__name__}: {error}") from error
         finally:
             self.budget.settle(paid)
+
+
+async def for_each(
+    llm: Part | None, asker: Asker | None, items: Iterable[T], work: Callable[[T], Awaitable[None]]
+) -> None:
+    """Do ``work`` for each item, as many at a time as the LLM takes.
+
+    Where it can't go on (``work`` raises LLMError: a wrong key, a budget that is spent) no further item is begun, but
+    the calls in flight are paid and so waited for; then RunError is raised.
+    """
+    queue = iter(items)
+    stopped: list[LLMError] = []
+
+    async def worker() -> None:
+        for item in queue:
+            if stopped:
+                return
+            try:
+                await work(item)
+            except LLMError as error:
+                stopped.append(error)
+
+    workers: list[asyncio.Task[None]] = []
+    try:
+        if asker:
+            await asker.collect()
+        workers += [asyncio.create_task(worker()) for _ in range(getattr(llm.obj, "concurrency", 1) if llm else 1)]
+        await asyncio.gather(*workers)
+        if asker and not stopped:
+            await asker.submit()
+    finally:
+        for task in workers:
+            task.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+        if llm and hasattr(llm.obj, "aclose"):
+            await llm.obj.aclose()
+    if llm and asker and stopped:
+        spent = f" {asker.budget}." if asker.budget.limited else ""
+        raise RunError(f"{llm.spec}: {str(stopped[0]).rstrip('.')}.{spent} The same command goes on from here.")
+
+
+def prompt_digest(messages: Sequence[Message], schema: Mapping[str, Any] | None) -> str:
+    """What a question is called in the cache and in the records."""
+    return digest([asdict(message) for message in messages], schema)
 
 
 def total(values: Sequence[float | None]) -> float | None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import pandas as pd
 
-from rrgbench import governance, progress, scoring
-from rrgbench.cache import digest
+from rrgbench import governance, judging, progress, scoring
+from rrgbench.cache import Cache, digest
 from rrgbench.planning import Plan
 from rrgbench.protocols import Protocol
 from rrgbench.runs import RunFolder, score_of
+from rrgbench.spending import Budget
 from rrgbench.types import Case, Failure, Findings, Report, Score
 
 
@@ -23,6 +25,7 @@ class State:
     seconds: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)  # what metrics that failed said
+    judges: dict[str, dict[str, Any]] = field(default_factory=dict)  # what was asked of judges, by metric and protocol
 
 
 def score_stage(
@@ -31,16 +34,20 @@ def score_stage(
     reports: Mapping[str, Report | Failure],
     folder: RunFolder,
     state: State,
+    cache: Cache,
+    budget: Budget | None = None,
 ) -> list[Score]:
     """Score every metric under every protocol. Scores of other metrics of the same reports stay."""
     started = time.monotonic()
     config = plan.config
+    asking = judging.Judging(cache, config.timeout, plan.hosts, budget)
     terms = scoring.Terms(
         dataset=f"{plan.parts['dataset'].name}/{plan.split or 'all'}/{plan.dataset_digest[:12]}",
         failures=config.failures,
         weights=scoring.resamples(plan.studies, config.resamples, config.seed),
         position={study.study_id: at for at, study in enumerate(plan.studies)},
         open=plan.terms == "open",
+        judging=asking,
     )
     made_of = reports_digest(reports)
     earlier = folder.read_json("scores.json") or {}
@@ -77,8 +84,28 @@ def score_stage(
     if same and (folder.path / "rows.parquet").exists():
         rows = _with_kept(rows, folder.read_frame("rows.parquet"))
     folder.write_frame("rows.parquet", rows.reset_index())
+    _keep_replies(asking, folder, same)
+    state.judges = asking.usage
+    state.warnings += _failed_judges(asking)
     state.seconds["score"] = time.monotonic() - started
     return scores
+
+
+def _keep_replies(asking: judging.Judging, folder: RunFolder, same: bool) -> None:
+    """What judges said of these reports, in replies.jsonl; what they said of others goes."""
+    kept = judging.merged(folder.read_lines("replies.jsonl") if same else [], asking.lines)
+    if kept or (folder.path / "replies.jsonl").exists():
+        folder.write_lines("replies.jsonl", kept)
+
+
+def _failed_judges(asking: judging.Judging) -> list[str]:
+    """A warning for each judge that failed at some reports."""
+    out = []
+    for name, usage in asking.usage.items():
+        if failures := usage["failures"]:
+            kinds = ", ".join(f"{number} {kind}" for kind, number in failures.items())
+            out.append(f"{name}: {sum(failures.values())} could not be judged ({kinds}); replies.jsonl says why")
+    return out
 
 
 def _units(plan: Plan) -> pd.DataFrame:

@@ -143,7 +143,7 @@ _AGGREGATES = {
     " synthetic terms n n_patients coverage failures failures_count_as resamples intervals created costs reports_digest"
     " scores",
     "costs": "encode_seconds write_seconds tokens usd calls",
-    "scores": "metric protocol value ci n n_failed higher_is_better signature reason",
+    "scores": "metric protocol value ci n n_failed higher_is_better signature reason worst best",
 }
 
 

@@ -93,7 +93,7 @@ def run_one(plan: Plan, catalogue: plugins.Catalogue, budget: Budget | None = No
                 folder.write_frame("findings.parquet", findings_frame({k: v for k, (v, _) in findings.items()}))
             _write_stage(plan, findings, records, folder, cache, state, budget)
             reports = {study.study_id: from_record(records[study.study_id]) for study in plan.studies}
-            scores = score_stage(plan, {k: v for k, (v, _) in findings.items()}, reports, folder, state)
+            scores = score_stage(plan, {k: v for k, (v, _) in findings.items()}, reports, folder, state, cache, budget)
         except BaseException:
             folder.write_json("manifest.json", {**manifest, "status": "incomplete", "warnings": state.warnings})
             raise
@@ -192,7 +192,11 @@ def rescore(folder: Path, metrics: Sequence[Any] | None = None, **given: Any) ->
         manifest["dataset"]["terms"] = again.terms
         manifest["attestations"] = _attestations(again, run_folder)
         run_folder.write_json("manifest.json", manifest)  # before anything is sent by them
-        scores = score_stage(again, findings, reports, run_folder, state)
+        cache = Cache(_cache_of(folder))
+        try:
+            scores = score_stage(again, findings, reports, run_folder, state, cache)
+        finally:
+            cache.close()
         summary |= {
             "terms": again.terms,
             "failures_count_as": config.failures,
@@ -206,9 +210,16 @@ def rescore(folder: Path, metrics: Sequence[Any] | None = None, **given: Any) ->
             "status": "complete" if complete else "incomplete",
             "warnings": state.warnings,
             "faults": state.faults,
+            "judges": manifest.get("judges", {}) | state.judges,
         }
         run_folder.write_json("manifest.json", manifest)
     return RunResult(folder, manifest, summary, tuple(scores))
+
+
+def _cache_of(folder: Path) -> Path:
+    """The call cache of the runs that a run folder lies among; where it lies alone, one of its own."""
+    shared = folder.resolve().parent.parent / ".cache.sqlite"
+    return shared if shared.exists() else folder / ".cache.sqlite"
 
 
 # --- encode -----------------------------------------------------------------------------------------------------------
@@ -347,6 +358,7 @@ def _finish(
         "seconds": {stage: round(seconds, 3) for stage, seconds in state.seconds.items()},
         "warnings": state.warnings,
         "faults": state.faults,
+        "judges": state.judges,
     }
     folder.write_json("manifest.json", manifest)
     return RunResult(folder.path, manifest, summary, tuple(scores))

@@ -22,6 +22,7 @@ from rrgbench.types import (
     Context,
     Failure,
     Findings,
+    Judged,
     Message,
     Report,
     Study,
@@ -223,3 +224,34 @@ class Metric(Protocol):
         ``weights``, of shape (resamples, rows), says how often each row was drawn; the result then holds an array of
         shape (resamples,) a score. None means each row once, and the result holds floats. NaN where undefined.
         """
+
+
+@runtime_checkable
+class Judge(Protocol):
+    """A metric that asks a language model, its option ``judge: LLM``: ``row`` in the place of ``rows``.
+
+    All else is as for ``Metric``. It is computed only where it is asked for by name. ``recorded``, a
+    ``judging.Recorded`` of the option ``replies``, gives the replies where there is no judge. ``repeat`` (1, 2, ...)
+    says which asking of the same question this is: the second is not answered from the cache of the first.
+    """
+
+    version: str
+    needs: tuple[str, ...]
+
+    @property
+    def higher_is_better(self) -> Mapping[str, bool]:
+        """The direction of each score that ``reduce`` gives."""
+
+    async def row(self, case: Case, ask: Ask) -> Mapping[str, float] | Failure:
+        """The statistics of one case, or why there are none. An ``LLMError`` of ``ask`` may pass through.
+
+        ``judging.answered`` asks, reads, and asks once more where a reply can't be read.
+        """
+
+    def reduce(
+        self, rows: pd.DataFrame, weights: npt.NDArray[np.float64] | None = None
+    ) -> Mapping[str, float] | Mapping[str, npt.NDArray[np.float64]]:
+        """The scores, as for ``Metric``. The row of a case that failed is NaN throughout, or lacks what failed."""
+
+    def judged(self, rows: pd.DataFrame) -> Mapping[str, Judged]:
+        """How far the judge got with each score."""

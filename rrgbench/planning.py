@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 
-from rrgbench import asking, attestation, governance, plugins, scoring
+from rrgbench import asking, attestation, governance, judging, plugins, scoring
 from rrgbench.attestation import Attestation
 from rrgbench.cache import digest
 from rrgbench.config import RunConfig
@@ -134,11 +134,13 @@ def planned(
             why = f"it sends text to {', '.join(metric.hosts)}, and the data of this run is {terms}"
             unavailable = {**unavailable, metric.name: why}  # nobody asked for it: the others are computed
     by = tuple(dict.fromkeys(used))
+    hosts = None if terms == "open" else frozenset(each.host for each in by)
+    budget = Budget(config.budget, config.token_budget)
     if "prompt" in parts:
-        hosts = None if terms == "open" else [each.host for each in by]
-        asking.check(parts["llm"], hosts, Budget(config.budget, config.token_budget))
+        asking.check(parts["llm"], hosts, budget)
+    judges = [warning for metric in kept for warning in judging.check_judge(metric, hosts, budget)]
     split, studies = select(dataset, config.split, config.limit)
-    warnings = [*_seen_before(parts, split), *prepare(parts, studies)]
+    warnings = [*judges, *_seen_before(parts, split), *prepare(parts, studies)]
     train = partial(dataset.obj.load, "train") if "train" in dataset.obj.splits else None
     fitted = []
     for each in protocols:

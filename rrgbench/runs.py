@@ -157,6 +157,19 @@ class RunFolder:
         frame.to_parquet(temporary, index=False)
         temporary.replace(self.path / name)
 
+    def read_lines(self, name: str) -> list[Record]:
+        """The objects of a JSONL file of the folder, none where there is no file yet; a torn line is left out."""
+        file = self.path / name
+        lines = file.read_bytes().split(b"\n") if file.exists() else []
+        return [record for line in lines if isinstance(record := _object(line), dict)]
+
+    def write_lines(self, name: str, records: Iterable[Record]) -> None:
+        """Write a JSONL file, whole or not at all."""
+        text = "".join(f"{json.dumps(record, allow_nan=False)}\n" for record in records)
+        temporary = self._fresh(name)
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(self.path / name)
+
     def append(self, record: Record) -> None:
         """Add one report's record. It is the operating system's when this returns, so ``kill -9`` can't lose it."""
         if self._reports is None:
@@ -174,6 +187,13 @@ class RunFolder:
         if len(whole) < len(data):
             os.truncate(file, len(whole))
         return {record["study_id"]: record for record in _records(whole.split(b"\n"), file)}
+
+
+def _object(line: bytes) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
 
 
 def _records(lines: Iterable[bytes], file: Path) -> Iterable[Record]:
@@ -210,7 +230,8 @@ def from_record(record: Record) -> Report | Failure:
 
 def score_record(score: Score) -> Record:
     """What scores.json says of a score."""
-    return {**asdict(score), "ci": list(score.ci) if score.ci else None}
+    record = {**asdict(score), "ci": list(score.ci) if score.ci else None}
+    return {key: value for key, value in record.items() if value is not None or key not in ("worst", "best")}
 
 
 def score_of(record: Mapping[str, Any]) -> Score:

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rrgbench import stats
+from rrgbench import judging, stats
 from rrgbench.errors import FAULTS, UsageError
 from rrgbench.parts import Part, build, load_class, options
 from rrgbench.plugins import Catalogue
 from rrgbench.protocols import Protocol
-from rrgbench.types import Case, Failure, Findings, Report, Score, Study
+from rrgbench.types import Case, Failure, Findings, Judged, Report, Score, Study
 
 # What the data must have, and what the system must have made: the lack of the first leaves a study out of a metric,
 # the lack of the second is a failure.
@@ -26,6 +26,7 @@ _NEEDS = (*_MADE, "reference", "labels")
 
 UNIT = ("study_id", "image_id")  # the index of kept rows; image_id is blank where the unit is the study
 UNDEFINED = "undefined on these studies (of a label: no positive or no negative case)"
+_FAILED = "no report could be judged ({} failed; `judges` in manifest.json says why)"
 UNITS = {"study": "studies", "image": "images"}
 INTERVALS = "bca"  # how they are made, as scores.json says it: docs/statistics.md
 MANY = 10  # a metric with more scores than this says once, under its own name, that it could not be computed
@@ -50,17 +51,19 @@ class Terms:
     weights: stats.Array | None  # how often each study is drawn, (resamples, studies); None: no intervals
     position: Mapping[str, int]  # of each study among the weights
     open: bool  # whether what a metric says of its input may be published
+    judging: judging.Judging | None = None  # how judges are asked
 
 
 def choose(catalogue: Catalogue, metrics: Sequence[Any] | None) -> tuple[list[Part], dict[str, str]]:
-    """The metrics asked for; without any, all that need no option, and why some can't be used here."""
+    """The metrics asked for; without any, all that need no option and no language model, and why some can't be used."""
     if metrics is not None:
         asked = {part.signature: part for part in (build(catalogue, "metric", metric) for metric in metrics)}
         return [_checked(part) for part in asked.values()], {}
     parts, unavailable = [], {}
     for entry in catalogue.of_kind("metric"):
         try:
-            if any(option.required for option in options(load_class(entry), entry)):
+            cls = load_class(entry)
+            if hasattr(cls, "row") or any(option.required for option in options(cls, entry)):
                 continue
             parts.append(_checked(build(catalogue, "metric", entry.name)))
         except UsageError as error:
@@ -111,7 +114,7 @@ def score(metric: Part, protocol: Protocol, all_cases: Sequence[Case], terms: Te
         reason = f"none of the {len(asked)} {UNITS[protocol.unit]} has a usable {wanted}"
     else:
         try:
-            rows = metric.obj.rows(usable)
+            rows = judging.rows_of(metric, usable, terms.judging, protocol.name)
             _check_rows(rows, usable)
             values = {str(name): float(value) for name, value in metric.obj.reduce(rows).items()}
             intervals = _intervals(metric, rows, values, usable, terms)
@@ -134,6 +137,7 @@ def score(metric: Part, protocol: Protocol, all_cases: Sequence[Case], terms: Te
         ]
     )
     given = len(rows.dropna(how="all"))
+    reached = metric.obj.judged(rows) if values and judging.is_judge(metric) else {}
     units = [(case.study.study_id, case.image_id or "") for case in usable[: len(rows)]]
     rows.index = pd.MultiIndex.from_tuples(units, names=UNIT)
     emptied = sum(1 for case in usable if "report" in needs and not case.candidate)
@@ -141,19 +145,20 @@ def score(metric: Part, protocol: Protocol, all_cases: Sequence[Case], terms: Te
     for name in values or (directions if len(directions) <= MANY else {metric.name: True}):
         value = values.get(name)
         defined = value is not None and np.isfinite(value)
+        of = reached.get(name) or Judged(given, len(usable) - given, np.nan, np.nan)
         scores.append(
             Score(
                 metric=name,
                 protocol=protocol.name,
                 value=value if defined else None,
                 ci=intervals.get(name) if defined else None,
-                n=given,
-                n_failed=len(asked) - given + emptied,
+                n=of.n,
+                n_failed=len(asked) - len(usable) + of.failed + emptied,
                 higher_is_better=directions.get(name, True),
                 signature=signature,
-                reason=None
-                if defined
-                else reason or "undefined on these studies (a label: no positive or no negative)",
+                reason=None if defined else reason or (_FAILED.format(of.failed) if name in reached else UNDEFINED),
+                worst=of.worst if np.isfinite(of.worst) and of.failed else None,
+                best=of.best if np.isfinite(of.best) and of.failed else None,
             )
         )
     return Scored(tuple(scores), rows, time.monotonic() - started, fault)

@@ -234,6 +234,22 @@ class Score:
     higher_is_better: bool
     signature: str
     reason: str | None = None
+    worst: float | None = None  # of a judge's score: the value if each report that it failed at were as bad as can be,
+    best: float | None = None  # and as good as can be; None where it failed at none, and where there is no bound
+
+
+@dataclass(frozen=True)
+class Judged:
+    """How far a judge got with one score.
+
+    ``n`` reports have a value; at ``failed`` more the judge failed. ``worst`` and ``best`` are what the score would be
+    if each of these were as bad, and as good, as a report can be; NaN where there is no bound.
+    """
+
+    n: int
+    failed: int
+    worst: float
+    best: float
 
 
 @dataclass(frozen=True)

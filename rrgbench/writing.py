@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,10 +9,10 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from rrgbench.asking import Asker
+from rrgbench.asking import Asker, for_each
 from rrgbench.cache import Cache
 from rrgbench.encoding import failing
-from rrgbench.errors import FAULTS, LLMError, RunError
+from rrgbench.errors import FAULTS, LLMError
 from rrgbench.interfaces import Writer
 from rrgbench.parts import Part
 from rrgbench.planning import Plan, context
@@ -80,46 +79,23 @@ async def write(
     """
     llm = plan.parts["llm"]
     asker = None if "prompt" not in plan.parts else Asker(llm, cache, plan.config.timeout, plan.hosts, budget)
-    queue = iter(studies)
-    stopped: list[LLMError] = []
 
-    async def worker() -> None:
-        for study in queue:
-            found, seconds = findings[study.study_id]
-            if isinstance(found, Failure):
-                keep(study, found)
-                continue
-            started = time.monotonic()
-            outcome: Report | Failure
-            if asker is None:
-                outcome, usage, spent = _write_plain(llm.obj, found, study), {}, time.monotonic() - started
-            else:
-                ask, meter = asker.for_study()
-                try:
-                    outcome = await _write_prompted(plan, found, study, ask)
-                except LLMError as error:
-                    stopped.append(error)
-                    return
-                usage, spent = meter.record(), time.monotonic() - started - meter.waited + meter.seconds
-            keep(study, outcome, **usage, encode_seconds=seconds, write_seconds=spent)
+    async def one(study: Study) -> None:
+        found, seconds = findings[study.study_id]
+        if isinstance(found, Failure):
+            keep(study, found)
+            return
+        started = time.monotonic()
+        outcome: Report | Failure
+        if asker is None:
+            outcome, usage, spent = _write_plain(llm.obj, found, study), {}, time.monotonic() - started
+        else:
+            ask, meter = asker.for_study()
+            outcome = await _write_prompted(plan, found, study, ask)
+            usage, spent = meter.record(), time.monotonic() - started - meter.waited + meter.seconds
+        keep(study, outcome, **usage, encode_seconds=seconds, write_seconds=spent)
 
-    workers: list[asyncio.Task[None]] = []
-    try:
-        if asker and studies:
-            await asker.collect()
-        workers += [asyncio.create_task(worker()) for _ in range(getattr(llm.obj, "concurrency", 1))]
-        await asyncio.gather(*workers)
-        if asker and not stopped:
-            await asker.submit()
-    finally:
-        for task in workers:
-            task.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
-        if hasattr(llm.obj, "aclose"):
-            await llm.obj.aclose()
-    if asker and stopped:
-        spent = f" {asker.budget}." if asker.budget.limited else ""
-        raise RunError(f"{llm.spec}: {str(stopped[0]).rstrip('.')}.{spent} The same command goes on from here.")
+    await for_each(llm, asker if studies else None, studies, one)
 
 
 def _write_plain(writer: Writer, found: Findings, study: Study) -> Report | Failure:

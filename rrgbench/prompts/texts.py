@@ -48,14 +48,20 @@ class PromptText:
         return [Message(m.role, _PLACEHOLDER.sub(lambda at: values[at[1]], m.content)) for m in self.messages]
 
 
-def load(name: str, placeholders: Collection[str], needed: Collection[str], own: Path | None = None) -> PromptText:
-    """The text of this name, or the user's ``own`` file in its place.
+def load(
+    name: str,
+    placeholders: Collection[str],
+    needed: Collection[str],
+    own: Path | None = None,
+    package: str = "rrgbench.prompts",
+) -> PromptText:
+    """The text of this name that a package has in its folder ``texts``, or the user's ``own`` file in its place.
 
     ``placeholders`` are those that may stand in it, ``needed`` those of which one must (so that the findings reach the
     model). Raises UsageError for what is wrong with the user's own.
     """
     source = str(own) if own else f"{name}.md"
-    version, body = _parts(_read(own) if own else _shipped(source), source)
+    version, body = _parts(_read(own) if own else _shipped(source, package), source)
     body = body.replace(f"{{{_RULES}}}", rules())
     for at in _PLACEHOLDER.finditer(body):
         if at[1] not in placeholders:
@@ -94,8 +100,8 @@ def signed(kind: str, version: str, text: str) -> str:
     return f"{kind}:{version}-{sha256(text.encode()).hexdigest()[:8]}"
 
 
-def _shipped(file: str) -> str:
-    return files("rrgbench.prompts").joinpath("texts", file).read_text(encoding="utf-8")
+def _shipped(file: str, package: str = "rrgbench.prompts") -> str:
+    return files(package).joinpath("texts", file).read_text(encoding="utf-8")
 
 
 def _read(path: Path) -> str:

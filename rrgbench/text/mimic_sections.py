@@ -55,6 +55,8 @@ def parse(text: str, study_id: str | None = None, rules: Rules = "mit-lcp") -> d
 def emit(sections: Mapping[str, str]) -> str:
     """A report with these sections in one order, in the form of MIMIC-CXR's files. ``parse`` gives them back.
 
+    But for sections with a blank line in them where there are neither findings nor an impression nor a last paragraph.
+
     >>> print(emit({"findings": "Clear lungs.", "indication": "Cough."}))
                                      FINAL REPORT
      INDICATION:  Cough.

@@ -1,0 +1,90 @@
+"""``chexprompt``: errors by type and significance (LLaVA-Rad, arXiv 2403.08002; microsoft/chexprompt)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from rrgbench import stats
+from rrgbench.interfaces import Ask
+from rrgbench.judging import Unreadable, answered
+from rrgbench.types import Case, Failure, Judged
+from rrgbench_judges.judge import LLMJudge, column, judged_mean, means, shown
+from rrgbench_judges.reading import count, said
+
+# The letters of the reply, and what errors of that type are called in scores.
+TYPES = {
+    "A": "false_finding",
+    "B": "omitted_finding",
+    "C": "location",
+    "D": "severity",
+    "E": "false_comparison",
+    "F": "omitted_comparison",
+}
+WEIGHTS = ("significant", "insignificant")
+_ERRORS = tuple(f"{weight}_{name}" for weight in WEIGHTS for name in TYPES.values())
+_TOTALS = {"errors": _ERRORS, **{f"{w}_errors": tuple(c for c in _ERRORS if c.startswith(f"{w}_")) for w in WEIGHTS}}
+_FREE = {"error_free": "errors", "significant_error_free": "significant_errors"}
+_PAIR = re.compile(r"[(\[]\s*['\"]?([A-F])['\"]?\s*[,:]\s*['\"]?([^\s,()\[\]'\"]+)['\"]?\s*[)\]]")
+
+
+class CheXprompt(LLMJudge):
+    """Errors of a report against its reference, as a judge counts them: lower is better, from 0 up without a bound.
+
+    ``chexprompt_errors``, ``chexprompt_significant_errors`` and ``chexprompt_insignificant_errors`` are means a report,
+    and so are those of each of the six types (``chexprompt_significant_location``).
+    ``chexprompt_error_free`` and ``chexprompt_significant_error_free``, 0 to 1, higher is better: the share of reports
+    without any error, and without a significant one.
+    """
+
+    name = "chexprompt"
+    asks = {"chexprompt": ("candidate", "reference")}
+    higher_is_better: Mapping[str, bool] = {
+        **{f"chexprompt_{name}": False for name in (*_TOTALS, *_ERRORS)},
+        **{f"chexprompt_{name}": True for name in _FREE},
+    }
+
+    async def row(self, case: Case, ask: Ask) -> Mapping[str, float] | Failure:
+        """The errors by weight and type, their sums, and whether there are none."""
+        texts = {"candidate": shown(case.candidate), "reference": shown(case.reference)}
+        answer = await answered(ask, self.texts["chexprompt"].fill(**texts), errors)
+        if isinstance(answer.value, Failure):
+            return answer.value
+        found = answer.value
+        totals = {name: sum(found[part] for part in parts) for name, parts in _TOTALS.items()}
+        free = {name: int(totals[of] == 0) for name, of in _FREE.items()}
+        return {f"chexprompt_{name}": float(value) for name, value in (found | totals | free).items()}
+
+    def reduce(self, rows: pd.DataFrame, weights: stats.Array | None = None) -> Mapping[str, stats.Array]:
+        """The mean over the reports of each column."""
+        return means(rows, list(self.higher_is_better), weights)
+
+    def judged(self, rows: pd.DataFrame) -> Mapping[str, Judged]:
+        """Nothing bounds how many errors a report has; whether it has any is 0 or 1."""
+        out = {}
+        for name, higher in self.higher_is_better.items():
+            values = column(rows, name)
+            out[name] = judged_mean(values, np.isnan(values), 0.0 if higher else np.nan, 1.0 if higher else 0.0)
+        return out
+
+
+def errors(reply: str) -> dict[str, int]:
+    """The errors by weight and type that a reply counts. What follows "Explanation" is not looked at.
+
+    Raises Unreadable unless each of the two lines stands there once and counts each of the six types once.
+    """
+    text = re.split(r"\bexplanation\b", said(reply), maxsplit=1, flags=re.IGNORECASE)[0]
+    out: dict[str, int] = {}
+    for weight in WEIGHTS:
+        lines = re.findall(rf"\bclinically {weight} errors by type\b[ *]*:([^\n]*)", text, re.IGNORECASE)
+        if len(lines) != 1:
+            raise Unreadable(f"the line with the {weight} errors stands there {len(lines)} times")
+        pairs = _PAIR.findall(lines[0])
+        if sorted(letter for letter, _ in pairs) != list(TYPES):
+            raise Unreadable(f"the line with the {weight} errors does not count each of A to F once")
+        for letter, value in pairs:
+            out[f"{weight}_{TYPES[letter]}"] = count(value, f"{weight} {letter}")
+    return out

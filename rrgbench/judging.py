@@ -1,0 +1,257 @@
+"""Metrics that ask a language model: how they are asked, what is kept of the replies, and what a failed one becomes.
+
+A judge (``interfaces.Judge``) gives the row of one case with the core's ``ask``: metered, cached, paced and gated as a
+prompt's is. Or the replies come from a file that was recorded before, and nothing is asked.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import pandas as pd
+
+from rrgbench.asking import Asker, Meter, check, for_each, prompt_digest, run_async, total
+from rrgbench.cache import Cache
+from rrgbench.encoding import failing
+from rrgbench.errors import FAULTS, LLMError, UsageError
+from rrgbench.interfaces import Ask
+from rrgbench.parts import Part
+from rrgbench.spending import Budget
+from rrgbench.types import Case, Completion, Failure, Message
+
+T = TypeVar("T")
+Line = dict[str, Any]
+
+RETRY = "Your reply can't be used: {why}. Reply again, in the form that was asked for and with nothing else."
+_NO_REPLY = ("truncated", "empty")  # errors of a call that are a reply which can't be used, and may be asked for again
+
+
+# --- for judges -------------------------------------------------------------------------------------------------------
+
+
+class Unreadable(Exception):
+    """A reply that can't be read; why, in words that the model is told, too."""
+
+
+@dataclass(frozen=True)
+class Answer(Generic[T]):
+    """What was read, or why nothing was; and the replies as they came."""
+
+    value: T | Failure
+    replies: tuple[str, ...]
+
+
+async def answered(
+    ask: Ask, messages: Sequence[Message], read: Callable[[str], T], schema: Mapping[str, Any] | None = None
+) -> Answer[T]:
+    """Ask, and read the reply; where ``read`` raises ``Unreadable``, ask once more and say why.
+
+    A second unreadable reply is a failure, and so is a call that fails. Raises LLMError where no other call can help
+    either.
+    """
+    replies: list[str] = []
+    failure = None
+    for _ in range(2):
+        try:
+            reply = (await ask(messages, schema=schema)).text
+        except LLMError as error:
+            if error.fatal or error.kind == "pending":
+                raise
+            if error.kind not in _NO_REPLY:
+                return Answer(failure or Failure(error.kind, str(error)), tuple(replies))
+            reply, why = error.paid.text if error.paid else "", str(error)
+        else:
+            try:
+                return Answer(read(reply), (*replies, reply))
+            except Unreadable as error:
+                why = str(error)
+        replies.append(reply)
+        failure = failure or Failure("unparsable", why)
+        said = [Message("assistant", reply)] if reply.strip() else []
+        messages = [*messages, *said, Message("user", RETRY.format(why=why.rstrip(".")))]
+    assert failure is not None
+    return Answer(failure, tuple(replies))
+
+
+class Recorded:
+    """Replies that a judge gave before: JSONL, CSV or JSON with ``study_id`` and ``reply``.
+
+    A run folder's replies.jsonl is such a file; its lines name the ``prompt`` (a digest) that a reply answers, so that
+    a reply is never taken for another text's. Lines without one are the replies to a study's questions in their order.
+    """
+
+    def __init__(self, path: Path) -> None:
+        from rrgbench import tables
+
+        self._path = path
+        frame = tables.read_table(path)
+        if lacking := [name for name in ("study_id", "reply") if name not in frame.columns]:
+            raise UsageError(f"{path}: there is no column {lacking[0]!r}; recorded replies have study_id and reply.")
+        self._in_order: dict[str, list[Completion]] = defaultdict(list)
+        self._by_prompt: dict[tuple[str, str], list[Completion]] = defaultdict(list)
+        models: dict[str, None] = {}
+        for line in frame.to_dict("records"):
+            if not line["reply"] and line.get("failure"):
+                continue
+            study_id, prompt, model = str(line["study_id"]), line.get("prompt"), str(line.get("model", ""))
+            models[model] = None
+            reply = Completion(str(line["reply"]), model)
+            if prompt:
+                self._by_prompt[study_id, str(prompt)].append(reply)
+            else:
+                self._in_order[study_id].append(reply)
+        named = "+".join(sorted(filter(None, models))) or "not named"
+        self.signature = f"replies:file|judge:{named}"  # which file: no property of the way a score is made
+
+    def ask_for(self, case: Case) -> Ask:
+        """An ``ask`` that gives the replies of one case."""
+        study_id = case.study.study_id
+        in_order = iter(self._in_order.get(study_id, ()))
+        given: Counter[str] = Counter()
+
+        async def ask(messages: Sequence[Message], schema: Mapping[str, Any] | None = None) -> Completion:
+            prompt = prompt_digest(messages, schema)
+            replies = self._by_prompt.get((study_id, prompt), ())
+            if given[prompt] < len(replies):
+                given[prompt] += 1
+                return replies[given[prompt] - 1]
+            for reply in in_order:
+                return reply
+            raise LLMError("missing", f"{self._path.name} has no reply to this question of this study")
+
+        return ask
+
+
+# --- for the core -----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Judging:
+    """How judges are asked in a run, and what they said: ``lines`` as replies.jsonl keeps them, ``usage`` by metric."""
+
+    cache: Cache
+    timeout: float
+    hosts: frozenset[str] | None = None
+    budget: Budget | None = None
+    lines: list[Line] = field(default_factory=list)
+    usage: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def is_judge(metric: Part) -> bool:
+    """Whether a metric gives its rows by asking."""
+    return hasattr(metric.obj, "row")
+
+
+def check_judge(metric: Part, hosts: frozenset[str] | None, budget: Budget) -> list[str]:
+    """Warnings on a judge's language model. Raises UsageError where it can't be asked as it is wished to be."""
+    if not is_judge(metric) or (llm := _llm(metric)) is None:
+        return []
+    if not hasattr(llm.obj, "complete"):
+        raise UsageError(f"{llm.spec} is no language model: {metric.name} can't ask it. `rrgbench list llms` has some.")
+    check(llm, hosts, budget)
+    if temperature := llm.shown.get("temperature"):
+        return [f"{metric.public}: the judge draws its replies (temperature {temperature}); published ones use 0"]
+    return []
+
+
+def rows_of(metric: Part, cases: Sequence[Case], judging: Judging | None, protocol: str = "") -> pd.DataFrame:
+    """The rows of any metric. Of a judge, a row of NaN where it failed. Raises what the metric raises, and RunError."""
+    if not is_judge(metric):
+        rows: pd.DataFrame = metric.obj.rows(cases)
+        return rows
+    llm = _llm(metric)
+    if judging is None and llm is not None:
+        raise UsageError(f"{metric.spec} asks a language model, which can't be done here; give it replies=FILE.")
+    meters: list[Meter] = []
+    lines: list[Line] = []
+    outcomes = run_async(_judge(metric, llm, cases, judging, meters, lines))
+    if judging is not None:
+        name = f"{metric.spec}@{protocol}"
+        failures = Counter(each.kind for each in outcomes if isinstance(each, Failure))
+        judging.usage[name] = _usage(meters) | {"failures": dict(failures)}
+        judging.lines += [{"metric": metric.spec, "protocol": protocol, **line} for line in lines]
+    records = [{} if isinstance(each, Failure) else dict(each) for each in outcomes]
+    return pd.DataFrame(records, index=[case.study.study_id for case in cases], dtype=float)
+
+
+def _llm(metric: Part) -> Part | None:
+    return next((part for part in metric.nested if part.kind == "llm"), None)
+
+
+async def _judge(
+    metric: Part,
+    llm: Part | None,
+    cases: Sequence[Case],
+    judging: Judging | None,
+    meters: list[Meter],
+    lines: list[Line],
+) -> list[Mapping[str, float] | Failure]:
+    """The row of each case, or why there is none."""
+    asker = None
+    if llm is not None and judging is not None:
+        asker = Asker(llm, judging.cache, judging.timeout, judging.hosts, judging.budget)
+    outcomes: list[Mapping[str, float] | Failure] = [Failure("judge", "was not judged")] * len(cases)
+
+    async def one(at: int) -> None:
+        case = cases[at]
+        of_case = {"study_id": case.study.study_id, **({"image_id": case.image_id} if case.image_id else {})}
+        if asker is not None:
+            ask, meter = asker.for_study(first=getattr(metric.obj, "repeat", 1) - 1)
+            meters.append(meter)
+        else:
+            ask = metric.obj.recorded.ask_for(case)
+        mine: list[Line] = []
+        try:
+            outcome = await metric.obj.row(case, _recording(ask, mine))
+        except LLMError as error:
+            if error.fatal:
+                raise
+            outcome = Failure(error.kind, str(error))
+        except FAULTS as error:
+            outcome = failing(error, "judge")
+        finally:
+            lines.extend({**of_case, **line} for line in mine)
+        outcomes[at] = outcome
+        if isinstance(outcome, Failure):
+            lines.append({**of_case, "reply": None, "failure": outcome.kind, "why": outcome.message})
+
+    await for_each(llm, asker, range(len(cases)), one)
+    return outcomes
+
+
+def _recording(ask: Ask, lines: list[Line]) -> Ask:
+    """An ``ask`` that keeps what was replied."""
+
+    async def recorded(messages: Sequence[Message], schema: Mapping[str, Any] | None = None) -> Completion:
+        completion: Completion = await ask(messages, schema=schema)
+        prompt = prompt_digest(messages, schema)
+        lines.append({"prompt": prompt, "reply": completion.text, "model": completion.model})
+        return completion
+
+    return recorded
+
+
+def _usage(meters: Sequence[Meter]) -> dict[str, Any]:
+    """What a judge's calls used. Replies from the cache count with what they once cost."""
+    records = [meter.record() for meter in meters]
+    completions = [record for record in records if record["calls"]]
+    return {
+        "model": "+".join(sorted({record["model"] for record in records if record["model"]})) or None,
+        "calls": sum(record["calls"] for record in records),
+        "calls_from_cache": sum(record["calls_from_cache"] for record in records),
+        **{key: total([r[key] for r in completions]) for key in ("prompt_tokens", "completion_tokens", "cost")},
+        "seconds": round(sum(meter.seconds for meter in meters), 3),
+    }
+
+
+# --- replies.jsonl ----------------------------------------------------------------------------------------------------
+
+
+def merged(earlier: Iterable[Line], now: Sequence[Line]) -> list[Line]:
+    """The lines of replies.jsonl: those of now, and earlier ones of other metrics and protocols."""
+    again = {(line["metric"], line["protocol"]) for line in now}
+    return [*(line for line in earlier if (line.get("metric"), line.get("protocol")) not in again), *now]
