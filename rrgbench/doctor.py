@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from rrgbench import harness, planning, plugins, scoring, sentinels
+from rrgbench import harness, judging, planning, plugins, scoring, sentinels
 from rrgbench.config import RunConfig
 from rrgbench.errors import FAULTS, RRGBenchError
 from rrgbench.parts import Part, build, load_class, options
@@ -50,6 +50,8 @@ def _part(catalogue: plugins.Catalogue, entry: plugins.Entry) -> Check:
         part = _built(catalogue, entry)
         if part.hosts:
             return Check(what, "ok", f"can be made; not tried, for it would send text to {', '.join(part.hosts)}")
+        if judging.is_judge(part):
+            return Check(what, "ok", "can be made; not tried, for it asks a language model")
         return Check(what, "ok", _TRIED[entry.kind](part) if entry.kind in _TRIED else "can be made")
     except RRGBenchError as error:
         return Check(what, "unavailable", str(error).replace(str(Path.home()), "~"))

@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 
 import pandas as pd
 
+from rrgbench import progress
 from rrgbench.asking import Asker, Meter, check, for_each, prompt_digest, run_async, total
 from rrgbench.cache import Cache
 from rrgbench.encoding import failing
@@ -215,11 +216,13 @@ async def _judge(
             outcome = failing(error, "judge")
         finally:
             lines.extend({**of_case, **line} for line in mine)
+        advance(1)
         outcomes[at] = outcome
         if isinstance(outcome, Failure):
             lines.append({**of_case, "reply": None, "failure": outcome.kind, "why": outcome.message})
 
-    await for_each(llm, asker, range(len(cases)), one)
+    with progress.stage(f"judge {metric.name}", len(cases), "reports", inner=True) as advance:
+        await for_each(llm, asker, range(len(cases)), one)
     return outcomes
 
 

@@ -18,11 +18,14 @@ def say(message: str) -> None:
 
 
 @contextmanager
-def stage(name: str, total: int, unit: str = "studies", done: int = 0) -> Iterator[Advance]:
-    """A stage of ``total`` steps, ``done`` of them already made; the caller advances it."""
+def stage(name: str, total: int, unit: str = "studies", done: int = 0, inner: bool = False) -> Iterator[Advance]:
+    """A stage of ``total`` steps, ``done`` of them already made; the caller advances it.
+
+    An ``inner`` one, which runs inside another stage, has no bar of its own.
+    """
     started = time.monotonic()
     count = done
-    if not sys.stderr.isatty():
+    if inner or not sys.stderr.isatty():
         said = started
 
         def line(by: int) -> None:

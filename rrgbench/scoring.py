@@ -125,6 +125,8 @@ def score(metric: Part, protocol: Protocol, all_cases: Sequence[Case], terms: Te
             if isinstance(error, UsageError) and terms.open:
                 reason = str(error)
             rows, values = pd.DataFrame(), {}
+    if values and judging.is_judge(metric) and rows.isna().all(axis=None):
+        fault = _FAILED.format(len(rows))
     directions = metric.obj.higher_is_better
     signature = "|".join(
         [

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from rrgbench import __version__, governance, planning, plugins, progress, scoring, stats
+from rrgbench import __version__, governance, judging, planning, plugins, progress, scoring, stats
 from rrgbench.audit.corruptor import EXCHANGE, HARMFUL, HARMLESS, KINDS, Edit, Missed
 from rrgbench.audit.subjects import Subject, edits, subjects
+from rrgbench.cache import Cache
 from rrgbench.config import RunConfig, check
 from rrgbench.errors import FAULTS, UsageError
 from rrgbench.parts import Part, build
@@ -128,14 +129,16 @@ def audit(
     seed: int = 0,
     resamples: int = 1000,
     attestation: Path | None = None,
+    out: Path = Path("runs"),
 ) -> Audit:
     """Edit the reference reports of a dataset and score each edited one against its own reference.
 
-    Without ``metrics`` all that this machine allows and that read report text. Raises UsageError.
+    Without ``metrics`` all that this machine allows and that read report text. What judges reply is kept in the call
+    cache of the folder ``out``. Raises UsageError.
     """
     catalogue = plugins.catalogue()
     given = {"split": split, "protocol": protocol, "metric": metrics, "limit": limit, "seed": seed}
-    config = check(RunConfig, {**given, "resamples": resamples, "attestation": attestation})
+    config = check(RunConfig, {**given, "resamples": resamples, "attestation": attestation, "out": out})
     data = build(catalogue, "dataset", dataset)
     plan = planning.planned(config, {"dataset": data}, *planning.measures(config, catalogue))
     left_out = dict(plan.unavailable)
@@ -153,15 +156,19 @@ def audit(
     made = {kind: edits(fit, kind, seed) for kind in KINDS}
     weights = scoring.resamples([subject.study for subject in fit], resamples, seed)
     scores: list[Audited] = []
+    cache = Cache(out / ".cache.sqlite") if any(map(judging.is_judge, chosen)) else None
+    asking = judging.Judging(cache, config.timeout, plan.hosts) if cache else None
     with progress.stage("audit", len(chosen), "metrics") as advance:
         for metric in chosen:
             governance.check_again(metric.public, metric.hosts, plan.hosts)
             try:
-                scores += _audited(metric, fit, made, weights, f"{data.name}/{plan.split or 'all'}/{seed}")
+                scores += _audited(metric, fit, made, weights, f"{data.name}/{plan.split or 'all'}/{seed}", asking)
             except FAULTS as error:
                 said = f": {error}" if plan.terms == "open" else ""  # it may quote a report
                 left_out[metric.name] = f"it failed ({type(error).__name__}{said})"
             advance(1)
+    if cache:
+        cache.close()
     return Audit(
         dataset=data.public,
         synthetic=bool(getattr(data.obj, "synthetic", False)),
@@ -204,6 +211,7 @@ def _audited(
     made: Mapping[str, Sequence[Edit | Missed]],
     weights: stats.Array | None,
     data: str,
+    asking: judging.Judging | None,
 ) -> list[Audited]:
     unedited = [subject.case(subject.text) for subject in fit]
     sets = {
@@ -214,13 +222,14 @@ def _audited(
         for kind, of_kind in made.items()
     }
     every = {UNEDITED: unedited, **sets}
-    scored = dict(zip(every, of_each(metric, list(every.values())), strict=True))
+    scored = dict(zip(every, of_each(metric, list(every.values()), asking), strict=True))
     base = scored[UNEDITED]
-    names = [n for n in base if n.endswith(_OF_MANY)] if len(base) > scoring.MANY else list(base)
-    (few,) = of_each(metric, [sets[EXCHANGE][:_ALONE]])
+    names = [n for n in base if n.endswith(_OF_MANY)] if len(base) > scoring.MANY else []
+    names = names or list(base)
+    (few,) = of_each(metric, [sets[EXCHANGE][:_ALONE]], asking)
     depends = {n: not np.allclose(few[n], scored[EXCHANGE][n][:_ALONE], SAME, SAME, equal_nan=True) for n in names}
     if any(depends.values()):  # such a metric sees one report of each study at a time, edited or not
-        scored = {kind: of_each(metric, [cases])[0] for kind, cases in every.items()}
+        scored = {kind: of_each(metric, [cases], asking)[0] for kind, cases in every.items()}
         base = scored[UNEDITED]
     after = {
         kind: {n: np.where([isinstance(edit, Edit) for edit in made[kind]], scored[kind][n], np.nan) for n in names}
@@ -246,12 +255,14 @@ def _audited(
     return out
 
 
-def of_each(metric: Part, sets: Sequence[Sequence[Case]]) -> list[dict[str, stats.Array]]:
+def of_each(
+    metric: Part, sets: Sequence[Sequence[Case]], asking: judging.Judging | None = None
+) -> list[dict[str, stats.Array]]:
     """Each score of each case on its own, for several sets of cases that are read in one call.
 
     It is the reduction of a set's rows, weighted by the identity matrix.
     """
-    rows = metric.obj.rows([case for cases in sets for case in cases])
+    rows = judging.rows_of(metric, [case for cases in sets for case in cases], asking)
     ends = np.cumsum([len(cases) for cases in sets])
     out = []
     for cases, end in zip(sets, ends, strict=True):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,15 +12,15 @@ from typing import Any
 import numpy as np
 
 from rrgbench import governance, planning, plugins, progress, scoring, stats
-from rrgbench.asking import Asker, run_async
+from rrgbench.asking import Asker, for_each, run_async
 from rrgbench.audit.questions import NONE, SCHEMA, TYPES, VERSION, Answer, Item, answered, by_rule, items, messages
 from rrgbench.audit.subjects import subjects
 from rrgbench.cache import Cache, digest
 from rrgbench.config import RunConfig, check
 from rrgbench.encoding import encode, encode_cached
-from rrgbench.errors import LLMError, RunError, UsageError
+from rrgbench.errors import LLMError, UsageError
 from rrgbench.metrics import counts
-from rrgbench.parts import Part, build
+from rrgbench.parts import build
 from rrgbench.planning import Plan
 from rrgbench.protocols import protocol as named_protocol
 from rrgbench.runs import private_folder, score_record, slug
@@ -137,39 +136,29 @@ async def _asked(
     """The LLM's answer to each item, as many at a time as it takes."""
     llm, renderer = plan.parts["llm"], plan.parts["renderer"]
     asker = Asker(llm, cache, plan.config.timeout, plan.hosts)
-    places = asyncio.Semaphore(getattr(llm.obj, "concurrency", 1))
+    answers: dict[int, Answer] = {}
     with progress.stage("check", len(drawn), "reports") as advance:
 
-        async def one(item: Item) -> Answer:
-            found = findings[item.subject.study.study_id]
-            async with places:
-                answer = (
-                    Answer(found) if isinstance(found, Failure) else await _ask(asker, llm, render(found, item), item)
-                )
+        async def one(at: int) -> None:
+            found = findings[drawn[at].subject.study.study_id]
+            if isinstance(found, Failure):
+                answers[at] = Answer(found)
+            else:
+                seen = str(renderer.obj.render(found, planning.context(drawn[at].subject.study, ())))
+                answers[at] = await _ask(asker, seen, drawn[at])
             advance(1)
-            return answer
 
-        def render(found: Findings, item: Item) -> str:
-            return str(renderer.obj.render(found, planning.context(item.subject.study, ())))
-
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(one(item)) for item in drawn]
-        except ExceptionGroup as several:
-            raise several.exceptions[0] from None
-        finally:
-            if hasattr(llm.obj, "aclose"):
-                await llm.obj.aclose()
-    return [task.result() for task in tasks]
+        await for_each(llm, asker, range(len(drawn)), one)
+    return [answers[at] for at in range(len(drawn))]
 
 
-async def _ask(asker: Asker, llm: Part, seen: str, item: Item) -> Answer:
+async def _ask(asker: Asker, seen: str, item: Item) -> Answer:
     ask, _ = asker.for_study()
     try:
         reply = (await ask(messages(item, seen), schema=SCHEMA)).text
     except LLMError as error:
         if error.fatal:
-            raise RunError(f"{llm.spec}: {str(error).rstrip('.')}. The same command goes on from here.") from error
+            raise
         return Answer(Failure(error.kind, str(error)))
     return Answer(answered(reply), reply)
 

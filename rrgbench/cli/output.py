@@ -27,6 +27,19 @@ HEADLINES = (
     "meteor",
     "rouge_l",
     "cider",
+    "green",
+    "green_upstream",
+    "radfact_logical_precision",
+    "radfact_logical_recall",
+    "radfact_logical_f1",
+    "radfact_spatial_f1",
+    "chexprompt_errors",
+    "chexprompt_significant_errors",
+    "chexprompt_significant_error_free",
+    "gema_judge",
+    "gema_objective",
+    "crimson",
+    "radrscore",
     "auroc_macro",
     "classification_macro_f1_14",
     "classification_macro_f1_all",
@@ -151,6 +164,8 @@ def _row(score: Mapping[str, Any]) -> tuple[str, ...]:
     if score["value"] is None:
         return score["metric"], "n/a", str(score["n"]), score["protocol"], score["reason"]
     interval = "[{:.3f}, {:.3f}]".format(*score["ci"]) if score["ci"] else "none"
+    if ends := [f"{score[end]:.3f} at {end}" for end in ("worst", "best") if end in score]:
+        interval += f"; judged in full {', '.join(ends)}"
     n = f"{score['n']} ({score['n_failed']} failed)" if score["n_failed"] else str(score["n"])
     return score["metric"], f"{score['value']:.3f}", n, score["protocol"], interval
 

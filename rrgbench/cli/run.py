@@ -155,8 +155,10 @@ def _description(plan: Plan) -> dict[str, Any]:
     from dataclasses import asdict
 
     from rrgbench.estimating import estimate
+    from rrgbench.judging import is_judge
 
     expected = estimate(plan)
+    judges = [metric.name for metric in plan.metrics if is_judge(metric)]
     hosts = sorted({host for part in (*plan.parts.values(), *plan.metrics) for host in part.hosts})
     return {
         "system": plan.label,
@@ -170,6 +172,7 @@ def _description(plan: Plan) -> dict[str, Any]:
         "sent to": hosts or "nobody: all stays on this machine",
         "protocols": [protocol.name for protocol in plan.protocols],
         "metrics": [metric.spec for metric in plan.metrics],
+        **({"judges": f"{', '.join(judges)}: their calls are not in the estimate"} if judges else {}),
         "left out": dict(plan.unavailable),
         "warnings": list(plan.warnings),
     }

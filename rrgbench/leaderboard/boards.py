@@ -28,6 +28,10 @@ HEADLINE = (
     ("radcliq_v1",),
     ("green",),
     ("radfact_logical_f1",),
+    ("crimson",),
+    ("chexprompt_significant_errors",),
+    ("gema_objective",),
+    ("radrscore",),
     ("bertscore_f1",),
 )
 MAX_SHOWN = 9
@@ -45,7 +49,7 @@ FAMILIES = (
     ("chexbert", "Findings stated in the report (CheXbert)"),
     ("bleu|meteor|rouge|cider|bertscore", "Words shared with the reference"),
     ("radgraph|radcliq", "RadGraph and RadCliQ"),
-    ("green|radfact", "LLM judges"),
+    ("green|radfact|chexprompt|gema|crimson|radrscore", "LLM judges"),
     ("auroc", "Encoder: AUROC"),
     ("ap", "Encoder: average precision"),
     ("classification|precision|recall|f1", "Encoder: precision, recall, F1"),

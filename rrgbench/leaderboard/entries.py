@@ -241,6 +241,7 @@ def _score(record: Mapping[str, Any]) -> Score:
         higher_is_better=_flag(record, "higher_is_better"),
         signature=_text(record, "signature"),
         reason=reason,
+        **{end: None if record.get(end) is None else _number(record, end) for end in ("worst", "best")},
     )
 
 

@@ -46,17 +46,25 @@ def said(score: Score, column: Column) -> str:
     """A score with its interval, in words."""
     if score.value is None:
         return f"no value: {score.reason}"
-    value = number(score.value, column.decimals)
+    value, judged = number(score.value, column.decimals), if_judged(score, column)
+    unsure = f"; {judged} if what the judge failed at were as bad, and as good, as can be" if judged else ""
     if score.ci is None:
-        return f"{value}, no interval"
+        return f"{value}, no interval{unsure}"
     low, high = (number(end, column.decimals) for end in score.ci)
-    return f"{value}, 95% interval {low} to {high}"
+    return f"{value}, 95% interval {low} to {high}{unsure}"
+
+
+def if_judged(score: Score, column: Column) -> str:
+    """What a score would be at worst and at best if its judge had not failed at any report; empty where it did not."""
+    ends = [number(end, column.decimals) if end is not None else "no bound" for end in (score.worst, score.best)]
+    return " to ".join(ends) if (score.worst, score.best) != (None, None) else ""
 
 
 def interval(score: Score, column: Column) -> Html:
     """A score's dot and interval on the column's scale."""
     unit = "image" if counts_images(score) else "study"
-    counts = f"{many(score.n, unit)} scored, {score.n_failed} without a report"
+    lacking = "a report or a judgement" if if_judged(score, column) else "a report"
+    counts = f"{many(score.n, unit)} scored, {score.n_failed} without {lacking}"
     return _drawing(_bar(score, column, 5), f"{said(score, column)}; {counts}", height=10)
 
 

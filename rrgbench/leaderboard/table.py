@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rrgbench.leaderboard.boards import Board, Column
 from rrgbench.leaderboard.costs import COSTS, Cost
 from rrgbench.leaderboard.entries import Entry
-from rrgbench.leaderboard.figures import interval, number, ranks, scale
+from rrgbench.leaderboard.figures import if_judged, interval, number, ranks, scale
 from rrgbench.leaderboard.markup import Html, absent, el, join
 
 NO_BREAK = "\u00a0"
@@ -150,6 +150,9 @@ def _about(row: Entry) -> str:
     return "\n".join([*lines, *([f"made: {row.created}"] if row.created else [])])
 
 
+_UNJUDGED = "what it would be if each report that the judge failed at were as bad, and as good, as a report can be"
+
+
 def _metric_cell(column_index: int, column: Column, row_index: int) -> Html:
     score = column.scores.get(row_index)
     css = f"c{column_index} metric"
@@ -167,6 +170,7 @@ def _metric_cell(column_index: int, column: Column, row_index: int) -> Html:
             class_="value",
         ),
         el("span", f"n {score.n}", class_="fewer") if fewer else None,
+        el("span", f"({judged})", class_="fewer", title=_UNJUDGED) if (judged := if_judged(score, column)) else None,
         interval(score, column),
         class_=css,
         data_v=_sortable(score.value),

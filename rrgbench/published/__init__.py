@@ -42,6 +42,8 @@ SCORES = {
     "GREEN": "green",
     "RadFact_P": "radfact_logical_precision",
     "RadFact_R": "radfact_logical_recall",
+    "CheXprompt_sig_errors": "chexprompt_significant_errors",
+    "CheXprompt_sig_error_free_pct": "chexprompt_significant_error_free",
     "TemporalF1": "temporal_f1",
 }
 
