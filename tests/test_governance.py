@@ -19,7 +19,7 @@ import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import pandas as pd
 import pytest
@@ -30,9 +30,9 @@ from rrgbench import attestation as attestations
 from rrgbench import cli, governance, harness, hookimpl, hookspecs, leaderboard, planning, plugins
 from rrgbench.config import RunConfig, check
 from rrgbench.errors import RunError, UsageError
-from rrgbench.interfaces import LLM, Dataset, Labeler, Metric
+from rrgbench.interfaces import LLM, Ask, Dataset, Labeler, Metric
 from rrgbench.labels import CHEXPERT
-from rrgbench.types import Completion, Context, Message, Report, Study
+from rrgbench.types import Case, Completion, Context, Judged, Message, Report, Study
 from tests.conftest import REPOSITORY
 from tests.misbehaving import Length, folder_of
 
@@ -156,6 +156,26 @@ class Judge(Length):
         return super().rows(cases)
 
 
+class Asking:
+    """A judge: it shows every report and reference to a language model through the core's ``ask``."""
+
+    version = "1"
+    needs = ("report", "reference")
+    higher_is_better: ClassVar[dict[str, bool]] = {"asking": True}
+
+    def __init__(self, judge: LLM) -> None:
+        pass
+
+    async def row(self, case: Case, ask: Ask) -> dict[str, float]:
+        return {"asking": float(len((await ask([Message("user", f"{case.candidate} {case.reference}")])).text))}
+
+    def reduce(self, rows: pd.DataFrame, weights: Any = None) -> Any:
+        return {"asking": float(rows["asking"].mean())}
+
+    def judged(self, rows: pd.DataFrame) -> dict[str, Judged]:
+        return {"asking": Judged(len(rows.dropna()), len(rows) - len(rows.dropna()), float("nan"), float("nan"))}
+
+
 class Panel(Length):
     """A metric made of metrics."""
 
@@ -273,7 +293,7 @@ class Plugin:
     @hookimpl
     def rrgbench_register_metrics(self, register: hookspecs.Register) -> None:
         register("length", "tests.misbehaving:Length")
-        for name in ("Judge", "Panel", "Labeled", "Stumbling"):
+        for name in ("Judge", "Asking", "Panel", "Labeled", "Stumbling"):
             register(name.lower(), f"{HERE}:{name}")
 
 
@@ -403,6 +423,9 @@ OPENAI: dict[str, tuple[list[str], str]] = {
 
 PARTS: dict[str, tuple[list[str], str]] = {
     "08 a judge": (["--metric", "judge:judge=sending"], f"judge.*{GATE} {REMOTE}"),
+    "08 a judge that asks through the core": (["--metric", "asking:judge=sending"], f"asking.*{GATE} {REMOTE}"),
+    "08 one by its own file": (["--metric", "asking:judge='openai:model=m,base_url=https://x.example/v1'"], GATE),
+    "08 one that doesn't say where it sends to": (["--metric", "asking:judge=silent"], "host that it does not declare"),
     "09 a judge inside a panel of metrics": (["--metric", "panel:members=['judge:judge=sending']"], f"panel.*{GATE}"),
     "09 a judge behind another one": (
         ["--metric", "panel:members=[length, {panel: {members: ['judge:judge=sending']}}]"],
@@ -461,6 +484,22 @@ def test_attempt_14_an_llm_that_changes_its_host_after_planning(world: World, tr
     with pytest.raises(RunError, match=f"judge.*would send to {REMOTE}"):
         harness.run_one(plan, plugins.catalogue())
     assert trap.connections == 0
+    # A judge is looked at before each call, as a writer is.
+    done = world.run("--out", "judged", metric=f"asking:judge='sending:host=null,then={REMOTE},calls=2'")
+    assert done.code == 1 and "the metric asking" in done.said and CANARY not in done.said, done.said
+    (score,) = json.loads((folder_of(world.folder / "judged") / "scores.json").read_text())["scores"]
+    assert score["value"] is None and trap.connections == 0
+
+
+def test_attempt_14_a_judge_by_batch_whose_requests_a_server_would_keep(world: World, trap: Trap) -> None:
+    pytest.importorskip("rrgbench_openai.chat")
+    judge = "openai:model=m,base_url=https://llm.example.com/v1,batch=true"
+    done = world.run(metric=f"asking:judge='{judge}'")
+    assert done.code == 2 and GATE in done.said
+    attested = ("--attestation", world.attestation())
+    done = world.run(*attested, metric=f"asking:judge='{judge}'")
+    assert done.code == 2 and "a batch is kept by the server" in done.said
+    assert trap.connections == 0
 
 
 def test_attempt_15_a_redirect_to_elsewhere(world: World, trap: Trap) -> None:
@@ -514,33 +553,37 @@ def test_attempt_17_terms_that_are_not_the_user_s_to_set(world: World, name: str
     assert done.code == 2 and "has no option 'terms'" in done.said
 
 
-def test_attempt_18_files_of_the_user_s_own_are_private_until_he_says_otherwise(world: World, trap: Trap) -> None:
+@pytest.mark.parametrize("judge", ["judge", "asking"])
+def test_attempt_18_files_of_the_user_s_own_are_private_until_he_says_otherwise(
+    world: World, trap: Trap, judge: str
+) -> None:
     files = ["score", "--reports", "reports.csv", "--references", "studies.csv", "--resamples", 0]
-    judged = [*files, "--metric", "judge:judge=sending"]
+    judged = [*files, "--metric", f"{judge}:judge=sending"]
     for more in ([], ["--terms", "private"], ["--terms", "credentialed"]):
         done = world(*judged, *more)
         assert done.code == 2 and GATE in done.said
     assert world(*judged, "--terms", "opne").code == 2
     texts = {"s50000000": f"The {CANARY} is well."}
     with pytest.raises(UsageError, match=GATE):
-        rrgbench.score(texts, texts, metrics=["judge:judge=sending"])
+        rrgbench.score(texts, texts, metrics=[f"{judge}:judge=sending"])
     with pytest.raises(UsageError, match=GATE):  # the reports are free, the dataset isn't
-        rrgbench.score(texts, dataset=world.dataset(), metrics=["judge:judge=sending"], terms="open")
+        rrgbench.score(texts, dataset=world.dataset(), metrics=[f"{judge}:judge=sending"], terms="open")
     assert trap.connections == 0
     assert world(*judged, "--terms", "open").code == 1  # two references have no report
-    assert rrgbench.score(texts, texts, metrics=["judge:judge=sending"], terms="open").summary["terms"] == "open"
+    assert rrgbench.score(texts, texts, metrics=[f"{judge}:judge=sending"], terms="open").summary["terms"] == "open"
     assert trap.connections == 2
 
 
-def test_attempt_19_scoring_a_credentialed_run_again_with_a_judge(world: World, trap: Trap) -> None:
+@pytest.mark.parametrize("judge", ["judge", "asking"])
+def test_attempt_19_scoring_a_credentialed_run_again_with_a_judge(world: World, trap: Trap, judge: str) -> None:
     assert world.run("--llm", "template").code == 0
     folder = folder_of(world.folder / "runs")
-    done = world("score", folder, "--metric", "judge:judge=sending")
+    done = world("score", folder, "--metric", f"{judge}:judge=sending")
     assert done.code == 2 and GATE in done.said
     # Reports that are private stay so where the dataset is open.
     given = ["--dataset", world.dataset("open"), "--reports", "reports.csv", "--resamples", 0, "--out", "others"]
     world("score", *given, "--metric", "length")
-    done = world("score", folder_of(world.folder / "others"), "--metric", "judge:judge=sending")
+    done = world("score", folder_of(world.folder / "others"), "--metric", f"{judge}:judge=sending")
     assert done.code == 2 and "Data of this run is private" in done.said
     assert trap.connections == 0
 
@@ -557,7 +600,8 @@ def test_attempt_20_a_metric_that_nobody_asked_for(world: World, trap: Trap, mon
 # --- the one way past -------------------------------------------------------------------------------------------------
 
 
-def test_an_attestation_opens_the_way_to_its_host_and_is_kept(world: World, trap: Trap) -> None:
+@pytest.mark.parametrize("judge", ["judge", "asking"])
+def test_an_attestation_opens_the_way_to_its_host_and_is_kept(world: World, trap: Trap, judge: str) -> None:
     done = world.run("--llm", "sending", "--prompt", "icil:k=1", "--attestation", world.attestation())
     assert done.code == 0 and CANARY.encode() in trap.got, done.said
     folder = folder_of(world.folder / "runs")
@@ -565,10 +609,10 @@ def test_an_attestation_opens_the_way_to_its_host_and_is_kept(world: World, trap
     manifest = json.loads((folder / "manifest.json").read_text())
     assert [{k: v for k, v in each.items() if v is not None} for each in manifest["attestations"]] == [kept]
     # It is not kept for the next command, but in the record it stays.
-    assert world("score", folder, "--metric", "judge:judge=sending").code == 2
+    assert world("score", folder, "--metric", f"{judge}:judge=sending").code == 2
     assert world("score", folder, "--metric", "length").code == 0
     other = world.file("two.yaml", [attestation(person="B"), attestation(host="other.example.com", person="C")])
-    judged = ["score", folder, "--metric", "judge:judge=sending", "--attestation", other]
+    judged = ["score", folder, "--metric", f"{judge}:judge=sending", "--attestation", other]
     assert world(*judged).code == 0
     manifest = json.loads((folder / "manifest.json").read_text())
     assert [each["person"] for each in manifest["attestations"]] == ["A. Researcher", "B"]
