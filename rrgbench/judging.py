@@ -27,7 +27,8 @@ from rrgbench.types import Case, Completion, Failure, Message
 T = TypeVar("T")
 Line = dict[str, Any]
 
-RETRY = "Your reply can't be used: {why}. Reply again, in the form that was asked for and with nothing else."
+_MISSED = "Your reply can't be used: "
+RETRY = _MISSED + "{why}. Reply again, in the form that was asked for and with nothing else."
 _NO_REPLY = ("truncated", "empty")  # errors of a call that are a reply which can't be used, and may be asked for again
 
 
@@ -92,19 +93,15 @@ class Recorded:
         frame = tables.read_table(path)
         if lacking := [name for name in ("study_id", "reply") if name not in frame.columns]:
             raise UsageError(f"{path}: there is no column {lacking[0]!r}; recorded replies have study_id and reply.")
-        self._in_order: dict[str, list[Completion]] = defaultdict(list)
-        self._by_prompt: dict[tuple[str, str], list[Completion]] = defaultdict(list)
-        models: dict[str, None] = {}
-        for line in frame.to_dict("records"):
-            if not line["reply"] and line.get("failure"):
-                continue
-            study_id, prompt, model = str(line["study_id"]), line.get("prompt"), str(line.get("model", ""))
-            models[model] = None
-            reply = Completion(str(line["reply"]), model)
-            if prompt:
-                self._by_prompt[study_id, str(prompt)].append(reply)
-            else:
-                self._in_order[study_id].append(reply)
+        self._in_order: dict[str, list[Line]] = defaultdict(list)
+        self._by_prompt: dict[tuple[str, str], list[Line]] = defaultdict(list)
+        models = set()
+        for line in ({str(key): str(cell) for key, cell in row.items()} for row in frame.to_dict("records")):
+            if prompt := line.get("prompt"):
+                self._by_prompt[line["study_id"], prompt].append(line)
+            elif not line.get("failure"):  # else it says why there is no score, and is no reply
+                self._in_order[line["study_id"]].append(line)
+            models.add(line.get("model", ""))
         named = "+".join(sorted(filter(None, models))) or "not named"
         self.signature = f"replies:file|judge:{named}"  # which file: no property of the way a score is made
 
@@ -119,12 +116,19 @@ class Recorded:
             replies = self._by_prompt.get((study_id, prompt), ())
             if given[prompt] < len(replies):
                 given[prompt] += 1
-                return replies[given[prompt] - 1]
-            for reply in in_order:
-                return reply
+                return _replied(replies[given[prompt] - 1])
+            for line in in_order:
+                return _replied(line)
             raise LLMError("missing", f"{self._path.name} has no reply to this question of this study")
 
         return ask
+
+
+def _replied(line: Line) -> Completion:
+    reply = Completion(line["reply"], line.get("model", ""))
+    if kind := line.get("failure"):
+        raise LLMError(kind, line.get("why", ""), paid=reply)
+    return reply
 
 
 # --- for the core -----------------------------------------------------------------------------------------------------
@@ -173,7 +177,10 @@ def rows_of(metric: Part, cases: Sequence[Case], judging: Judging | None, protoc
     if judging is not None:
         name = f"{metric.spec}@{protocol}"
         failures = Counter(each.kind for each in outcomes if isinstance(each, Failure))
-        judging.usage[name] = _usage(meters) | {"failures": dict(failures)}
+        asked = [line for line in lines if "prompt" in line]
+        retried = sum("retry" in line for line in asked)
+        counts = {"questions": len(asked) - retried, "retried": retried, "failures": dict(failures)}
+        judging.usage[name] = _usage(meters) | counts
         judging.lines += [{"metric": metric.spec, "protocol": protocol, **line} for line in lines]
     records = [{} if isinstance(each, Failure) else dict(each) for each in outcomes]
     return pd.DataFrame(records, index=[case.study.study_id for case in cases], dtype=float)
@@ -230,9 +237,17 @@ def _recording(ask: Ask, lines: list[Line]) -> Ask:
     """An ``ask`` that keeps what was replied."""
 
     async def recorded(messages: Sequence[Message], schema: Mapping[str, Any] | None = None) -> Completion:
-        completion: Completion = await ask(messages, schema=schema)
-        prompt = prompt_digest(messages, schema)
-        lines.append({"prompt": prompt, "reply": completion.text, "model": completion.model})
+        line: Line = {"prompt": prompt_digest(messages, schema)}
+        if messages[-1].content.startswith(_MISSED):
+            line["retry"] = True
+        try:
+            completion: Completion = await ask(messages, schema=schema)
+        except LLMError as error:
+            if not error.fatal:
+                reply = {"reply": error.paid.text, "model": error.paid.model} if error.paid else {"reply": None}
+                lines.append({**line, **reply, "failure": error.kind, "why": str(error)})
+            raise
+        lines.append({**line, "reply": completion.text, "model": completion.model})
         return completion
 
     return recorded

@@ -210,7 +210,7 @@ def test_then_it_is_a_failure_and_the_score_says_what_it_may_hide(
     assert len(Scripted.asked) == calls
     assert result.manifest["judges"][next(iter(result.manifest["judges"]))]["failures"] == {kind: 1}
     assert f"1 could not be judged (1 {kind})" in " ".join(result.manifest["warnings"])
-    (failed,) = [line for line in lines(result) if line.get("failure")]
+    (failed,) = [line for line in lines(result) if "prompt" not in line]
     assert (failed["study_id"], failed["failure"]) == ("s3", kind) and failed["why"]
 
 
@@ -264,14 +264,19 @@ def test_a_budget_holds_for_judges_too(tmp_path: Path) -> None:
 
 
 def test_the_replies_of_a_run_give_its_scores_again_without_a_judge(score: Score, tmp_path: Path) -> None:
-    asked = score('marks:judge=\'scripted:bad={"1": mend, "2": none}\'')
-    assert [line["study_id"] for line in lines(asked)].count("s1") == 2
+    asked = score('marks:judge=\'scripted:bad={"1": mend, "2": none, "3": raise truncated}\'')
+    (usage,) = asked.manifest["judges"].values()
+    assert (usage["questions"], usage["retried"], usage["failures"]) == (4, 3, {"unparsable": 2})
     Scripted.asked = []
     replies = asked.folder / "replies.jsonl"
     again = score(f"marks:replies={replies}", out=tmp_path / "again")
     same = ("value", "ci", "n", "n_failed", "worst", "best")
     assert {k: entry(again).get(k) for k in same} == {k: entry(asked).get(k) for k in same}
     assert not Scripted.asked
+    (counted,) = again.manifest["judges"].values()
+    assert {k: counted[k] for k in ("questions", "retried", "failures")} == {
+        k: usage[k] for k in ("questions", "retried", "failures")
+    }
     assert "replies:file|judge:scripted-1" in entry(again)["signature"]
 
 
@@ -280,7 +285,7 @@ def test_a_reply_is_not_taken_for_that_to_another_text(score: Score, tmp_path: P
     other = {**REPORTS, "s1": "FINDINGS: Report 1, changed."}
     again = score(f"marks:replies={asked.folder / 'replies.jsonl'}", reports=other, out=tmp_path / "again")
     assert (entry(again)["n"], entry(again)["n_failed"]) == (3, 1)
-    assert [line["failure"] for line in lines(again) if line.get("failure")] == ["missing"]
+    assert [line["failure"] for line in lines(again) if "prompt" not in line] == ["missing"]
 
 
 def test_replies_without_a_prompt_are_taken_in_their_order(score: Score, tmp_path: Path) -> None:
