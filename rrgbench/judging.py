@@ -71,6 +71,8 @@ async def answered(
                 return Answer(read(reply), (*replies, reply))
             except Unreadable as error:
                 why = str(error)
+                if isinstance(ask, _Recording):
+                    ask.unreadable(reply, why)
         replies.append(reply)
         failure = failure or Failure("unparsable", why)
         said = [Message("assistant", reply)] if reply.strip() else []
@@ -177,10 +179,7 @@ def rows_of(metric: Part, cases: Sequence[Case], judging: Judging | None, protoc
     if judging is not None:
         name = f"{metric.spec}@{protocol}"
         failures = Counter(each.kind for each in outcomes if isinstance(each, Failure))
-        asked = [line for line in lines if "prompt" in line]
-        retried = sum("retry" in line for line in asked)
-        counts = {"questions": len(asked) - retried, "retried": retried, "failures": dict(failures)}
-        judging.usage[name] = _usage(meters) | counts
+        judging.usage[name] = _usage(meters) | _read(lines) | {"failures": dict(failures)}
         judging.lines += [{"metric": metric.spec, "protocol": protocol, **line} for line in lines]
     records = [{} if isinstance(each, Failure) else dict(each) for each in outcomes]
     return pd.DataFrame(records, index=[case.study.study_id for case in cases], dtype=float)
@@ -214,7 +213,7 @@ async def _judge(
             ask = metric.obj.recorded.ask_for(case)
         mine: list[Line] = []
         try:
-            outcome = await metric.obj.row(case, _recording(ask, mine))
+            outcome = await metric.obj.row(case, _Recording(ask, mine))
         except LLMError as error:
             if error.fatal:
                 raise
@@ -233,24 +232,37 @@ async def _judge(
     return outcomes
 
 
-def _recording(ask: Ask, lines: list[Line]) -> Ask:
-    """An ``ask`` that keeps what was replied."""
+class _Recording:
+    """An ``ask`` that keeps what was replied, and what of it could not be read."""
 
-    async def recorded(messages: Sequence[Message], schema: Mapping[str, Any] | None = None) -> Completion:
+    def __init__(self, ask: Ask, lines: list[Line]) -> None:
+        self._ask, self._lines = ask, lines
+
+    async def __call__(self, messages: Sequence[Message], schema: Mapping[str, Any] | None = None) -> Completion:
         line: Line = {"prompt": prompt_digest(messages, schema)}
         if messages[-1].content.startswith(_MISSED):
             line["retry"] = True
         try:
-            completion: Completion = await ask(messages, schema=schema)
+            completion: Completion = await self._ask(messages, schema=schema)
         except LLMError as error:
             if not error.fatal:
                 reply = {"reply": error.paid.text, "model": error.paid.model} if error.paid else {"reply": None}
-                lines.append({**line, **reply, "failure": error.kind, "why": str(error)})
+                self._lines.append({**line, **reply, "failure": error.kind, "why": str(error)})
             raise
-        lines.append({**line, "reply": completion.text, "model": completion.model})
+        self._lines.append({**line, "reply": completion.text, "model": completion.model})
         return completion
 
-    return recorded
+    def unreadable(self, reply: str, why: str) -> None:
+        """Note why a reply could not be read."""
+        next(line for line in reversed(self._lines) if line["reply"] == reply)["unreadable"] = why
+
+
+def _read(lines: Sequence[Line]) -> dict[str, int]:
+    """How many questions there were, and of how many the first reply, and one at all, could be read."""
+    asked = [line for line in lines if "prompt" in line]
+    good = [line for line in asked if not {"failure", "unreadable"} & line.keys()]
+    at_once = sum("retry" not in line for line in good)
+    return {"questions": sum("retry" not in line for line in asked), "read_at_once": at_once, "read": len(good)}
 
 
 def _usage(meters: Sequence[Meter]) -> dict[str, Any]:

@@ -117,7 +117,7 @@ def score(tmp_path: Path) -> Score:
     references = tmp_path / "references.csv"
     pd.DataFrame({"study_id": list(REFERENCES), "report": list(REFERENCES.values())}).to_csv(references, index=False)
 
-    def call(*metrics: str, reports: Mapping[str, str] = REPORTS, **given: Any) -> RunResult:
+    def call(*metrics: str, reports: Mapping[str, str] | pd.DataFrame = REPORTS, **given: Any) -> RunResult:
         given = {"protocol": "findings", "resamples": 20, "terms": "open", "out": tmp_path / "runs", **given}
         return harness.score(reports, references, metrics=metrics, **given)
 
@@ -266,7 +266,9 @@ def test_a_budget_holds_for_judges_too(tmp_path: Path) -> None:
 def test_the_replies_of_a_run_give_its_scores_again_without_a_judge(score: Score, tmp_path: Path) -> None:
     asked = score('marks:judge=\'scripted:bad={"1": mend, "2": none, "3": raise truncated}\'')
     (usage,) = asked.manifest["judges"].values()
-    assert (usage["questions"], usage["retried"], usage["failures"]) == (4, 3, {"unparsable": 2})
+    assert (usage["questions"], usage["read_at_once"], usage["read"]) == (4, 1, 2)
+    assert usage["failures"] == {"unparsable": 2}
+    assert [line.get("unreadable") for line in lines(asked) if line["reply"] == "none"] == ["it is no mark"] * 2
     Scripted.asked = []
     replies = asked.folder / "replies.jsonl"
     again = score(f"marks:replies={replies}", out=tmp_path / "again")
@@ -274,8 +276,8 @@ def test_the_replies_of_a_run_give_its_scores_again_without_a_judge(score: Score
     assert {k: entry(again).get(k) for k in same} == {k: entry(asked).get(k) for k in same}
     assert not Scripted.asked
     (counted,) = again.manifest["judges"].values()
-    assert {k: counted[k] for k in ("questions", "retried", "failures")} == {
-        k: usage[k] for k in ("questions", "retried", "failures")
+    assert {k: counted[k] for k in ("questions", "read_at_once", "read", "failures")} == {
+        k: usage[k] for k in ("questions", "read_at_once", "read", "failures")
     }
     assert "replies:file|judge:scripted-1" in entry(again)["signature"]
 
@@ -327,3 +329,13 @@ def test_under_a_protocol_that_counts_images_each_is_judged(tmp_path: Path) -> N
     cache.close()
     assert rows["marks"].tolist() == [1, 2] and list(rows.index) == ["s", "s"]
     assert sorted(line["image_id"] for line in judging.lines) == ["i1", "i2"]
+
+
+def test_the_reasoning_in_a_file_of_reports_is_for_judges_and_never_scored_as_text(score: Score) -> None:
+    frame = pd.DataFrame(
+        {"study_id": list(REPORTS), "report": list(REPORTS.values()), "reasoning": ["Step 1.", "", "a", "b"]}
+    )
+    result = score("marks:judge=scripted", reports=frame)
+    records = [json.loads(line) for line in (result.folder / "reports.jsonl").read_text().splitlines()]
+    assert [record["reasoning"] for record in records] == ["Step 1.", None, "a", "b"]
+    assert not any("Step" in message.content for messages in Scripted.asked for message in messages)

@@ -18,7 +18,8 @@ class ReportsFile:
     """A CSV, JSONL or JSON file with a report a study; ``id`` and ``report`` name the columns.
 
     A file with a column ``image_id`` has a report an image: protocols that count images score each against its own
-    study, the others the first image's. ``terms``: open, private or credentialed.
+    study, the others the first image's. What led to a report may stand in a column ``reasoning``. ``terms``: open,
+    private or credentialed.
     """
 
     version = "1"
@@ -43,9 +44,10 @@ class ReportsFile:
     def _setup(self, frame: pd.DataFrame, source: str, id: str, report: str) -> None:
         self._by_image = "image_id" in frame.columns
         tables.require(frame, source, report=report)
-        texts = tables.by_id(frame, source, "image_id" if self._by_image else id)[report]
+        by_id = tables.by_id(frame, source, "image_id" if self._by_image else id)
         self._source = source
-        self._texts = {str(key): text for key, text in texts.items()}
+        self._texts = {str(key): text for key, text in by_id[report].items()}
+        self._reasoning = by_id["reasoning"].to_dict() if "reasoning" in by_id else {}
 
     def check(self, ids: Collection[str]) -> list[str]:
         """A warning where the file has reports of studies (or images) that are not evaluated."""
@@ -68,5 +70,6 @@ class ReportsFile:
             if not texts:
                 yield Failure("missing", f"{self._source} has no report for study {context.study_id}")
                 continue
-            first = as_report(next((text for text in texts.values() if text.strip()), ""))
-            yield replace(first, by_image=texts) if self._by_image else first
+            key, text = next(((key, text) for key, text in texts.items() if text.strip()), ("", ""))
+            by_image = texts if self._by_image else {}
+            yield replace(as_report(text), by_image=by_image, reasoning=self._reasoning.get(key) or None)
