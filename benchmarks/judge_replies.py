@@ -1,7 +1,7 @@
 """How far a language model can be held to what judges ask: ``python benchmarks/judge_replies.py DATASET LLM [N]``.
 
-N pairs (30) of real reports: the findings of each of a dataset's first patients, against those of the next patient. Each
-judge asks the model of every pair. Printed are how many questions there were, which share of the replies could be read
+N pairs (30) of real reports: the findings of each of a dataset's first patients, against those of the next patient.
+Each judge asks the model of every pair. Printed are how many questions there were, which share of the replies could be read
 at once and after the one retry, how many reports got a score, and the tokens and seconds a report. Such data have no
 reasoning: a report's own sentences stand in for it. ``DATASET`` and ``LLM`` are specs, as in
 

@@ -23,7 +23,9 @@ from rrgbench.pairing import Figure, Key
 
 RESAMPLES = 1000
 BEST = "best"
-KNOWN_BEST = re.compile(r"(?!bertscore)(.+_)?(auroc|ap|precision|recall|f1)(_.+)?|.+_exact_match_.+|green")
+KNOWN_BEST = re.compile(
+    r"(?!bertscore)(.+_)?(auroc|ap|precision|recall|f1)(_.+)?|.+_exact_match_.+|green|crimson|radrscore(_.+)?|gema_objective|gema_f1_.+|.+_error_free"
+)
 """Scores in which a report (or an encoder) that says what is true reaches 1, whatever its words."""
 
 _UNLIKE = "it is not computed alike, or has no value, in"

@@ -113,8 +113,9 @@ def compare(
     for other in others:
         pairing.check_alike(first, other)
         theirs = pairing.figures(other, metrics, notes)
-        for shared in pairing.shared(first, other, ours, theirs, metrics, notes):
-            comparisons += _Pair(first, other, shared, notes).compared(resamples, swaps, seed)
+        for group in pairing.shared(first, other, ours, theirs, metrics, notes):
+            for shared in pairing.judged_alike(group):
+                comparisons += _Pair(first, other, shared, notes).compared(resamples, swaps, seed)
     names = [first.name, *(other.name for other in others)]
     summary = first.run.summary
     return Compared(

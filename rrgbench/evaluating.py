@@ -102,9 +102,13 @@ def _failed_judges(asking: judging.Judging) -> list[str]:
     """A warning for each judge that failed at some reports."""
     out = []
     for name, usage in asking.usage.items():
+        lost = usage["questions"] - usage["read"]
+        said = f"{lost} of {usage['questions']} questions had no reply that could be read" if lost else ""
         if failures := usage["failures"]:
             kinds = ", ".join(f"{number} {kind}" for kind, number in failures.items())
-            out.append(f"{name}: {sum(failures.values())} could not be judged ({kinds}); replies.jsonl says why")
+            said = f"{sum(failures.values())} could not be judged ({kinds}){f'; {said}' if said else ''}"
+        if said:
+            out.append(f"{name}: {said}; replies.jsonl says why")
     return out
 
 

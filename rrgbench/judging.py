@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from rrgbench import progress
@@ -276,6 +278,13 @@ def _usage(meters: Sequence[Meter]) -> dict[str, Any]:
         **{key: total([r[key] for r in completions]) for key in ("prompt_tokens", "completion_tokens", "cost")},
         "seconds": round(sum(meter.seconds for meter in meters), 3),
     }
+
+
+def failed(metric: Any, rows: pd.DataFrame) -> dict[str, npt.NDArray[np.bool_]]:
+    """At which rows a judge failed, by score: one of its scores may be there where another isn't."""
+    each = [metric.judged(rows.iloc[[at]]) for at in range(len(rows))]
+    names = each[0] if each else {}
+    return {name: np.array([row[name].failed > 0 for row in each], dtype=bool) for name in names}
 
 
 # --- replies.jsonl ----------------------------------------------------------------------------------------------------

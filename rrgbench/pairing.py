@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rrgbench import signatures
+from rrgbench import judging, signatures
 from rrgbench.errors import UsageError, did_you_mean
 from rrgbench.leaderboard.boards import HEADLINE
 from rrgbench.stored import Scored, StoredRun
@@ -150,6 +150,24 @@ def shared(
         Shared(tuple(ours[key].score for key in keys), ours[keys[0]].scored, theirs[keys[0]].scored)
         for keys in groups.values()
     ]
+
+
+def judged_alike(shared: Shared) -> list[Shared]:
+    """The same, with those reports left out of each score of a judge at which it failed for one of the two."""
+    if not hasattr(shared.a.part.obj, "judged"):
+        return [shared]
+    failed = [judging.failed(side.part.obj, side.rows) for side in (shared.a, shared.b)]
+    groups: dict[tuple[bytes, ...], list[Score]] = {}
+    for score in shared.scores:
+        groups.setdefault(tuple(each[score.metric].tobytes() for each in failed), []).append(score)
+    out = []
+    for scores in groups.values():
+        sides = [
+            replace(side, rows=side.rows[~each[scores[0].metric]])
+            for side, each in zip((shared.a, shared.b), failed, strict=True)
+        ]
+        out.append(Shared(tuple(scores), *sides))
+    return out
 
 
 def _unlike(a: Named, b: Named, ours: Mapping[Key, Figure], theirs: Mapping[Key, Figure]) -> Iterator[str]:

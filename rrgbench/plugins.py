@@ -88,7 +88,9 @@ class Catalogue:
         if broken := [p.distribution for p in self.plugins if p.problem]:
             message += f" Left out as broken: {', '.join(broken)} (see `rrgbench plugins list`)."
         elif not names or kind in ("encoder", "llm", "metric", "labeler"):
-            more = "-timm, -openai, -local, -coco, -nlg, -bertscore, -chexbert, -radgraph, -ratescore, -srrbert, -judges"
+            more = (
+                "-timm, -openai, -local, -coco, -nlg, -bertscore, -chexbert, -radgraph, -ratescore, -srrbert, -judges"
+            )
             message += f" A plugin may have more: pip install rrgbench{more}."
         raise UsageError(message)
 

@@ -158,7 +158,9 @@ def score(metric: Part, protocol: Protocol, all_cases: Sequence[Case], terms: Te
                 n_failed=len(asked) - len(usable) + of.failed + emptied,
                 higher_is_better=directions.get(name, True),
                 signature=signature,
-                reason=None if defined else reason or (_FAILED.format(of.failed) if name in reached else UNDEFINED),
+                reason=None
+                if defined
+                else reason or (_FAILED.format(of.failed) if of.failed and name in reached else UNDEFINED),
                 worst=of.worst if np.isfinite(of.worst) and of.failed else None,
                 best=of.best if np.isfinite(of.best) and of.failed else None,
             )

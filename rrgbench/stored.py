@@ -12,8 +12,9 @@ import pandas as pd
 
 from rrgbench import plugins
 from rrgbench.errors import RunError, UsageError
-from rrgbench.parts import Part, build
+from rrgbench.parts import Part, build, load_class
 from rrgbench.runs import RunFolder, score_of
+from rrgbench.specs import Spec
 from rrgbench.types import Score
 
 
@@ -24,11 +25,23 @@ class Scored:
     spec: str
     protocol: str
     rows: pd.DataFrame
+    replies: Path | None = None  # what judges replied in this run
 
     @cached_property
     def part(self) -> Part:
-        """The metric itself, to reduce the rows with. Raises UsageError where it can't be built here."""
-        return build(plugins.catalogue(), "metric", self.spec)
+        """The metric itself, to reduce the rows with. Raises UsageError where it can't be built here.
+
+        A judge needs its language model no more: it is built with its recorded replies.
+        """
+        catalogue, spec = plugins.catalogue(), Spec.of(self.spec)
+        if (
+            self.replies
+            and "judge" in spec.options
+            and hasattr(load_class(catalogue.entry("metric", spec.name)), "row")
+        ):
+            kept = {name: value for name, value in spec.options.items() if name != "judge"}
+            spec = Spec(spec.name, {**kept, "replies": str(self.replies)})
+        return build(catalogue, "metric", spec)
 
 
 @dataclass(frozen=True)
@@ -64,8 +77,13 @@ class StoredRun:
             spec, at, protocol = head.rpartition("@")
             if slash and at:
                 columns.setdefault((spec, protocol), {})[str(name)] = column
+        replies = self.folder / "replies.jsonl"
         return {
-            key: Scored(*key, self.frame[list(names)].rename(columns=names).dropna(how="all"))
+            key: Scored(
+                *key,
+                self.frame[list(names)].rename(columns=names).dropna(how="all"),
+                replies if replies.exists() else None,
+            )
             for key, names in columns.items()
         }
 
