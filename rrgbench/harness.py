@@ -120,7 +120,8 @@ def score(
 
     ``reports`` and ``references`` are files, mappings from study_id to text, or frames with the columns ``study_id``
     and ``report``; ``terms`` are theirs: "open", "private" or "credentialed". ``given`` may hold ``split``,
-    ``protocol``, ``failures``, ``resamples``, ``seed``, ``attestation``. Without ``out`` no folder is kept.
+    ``protocol``, ``failures``, ``resamples``, ``seed``, ``timeout``, ``budget``, ``attestation``. Without ``out`` no
+    folder is kept.
     """
     if (references is None) == (dataset is None):
         raise UsageError("Give either reference reports (--references FILE) or a dataset (--dataset SPEC).")
@@ -134,7 +135,7 @@ def score(
         else:
             source = _references(catalogue, references, terms)
         each = planned(config, {"dataset": source, "system": system}, *measures(config, catalogue))
-        result = run_one(each, catalogue)
+        result = run_one(each, catalogue, Budget(config.budget, config.token_budget))
         return result if out else replace(result, folder=None)
 
 
@@ -194,7 +195,8 @@ def rescore(folder: Path, metrics: Sequence[Any] | None = None, **given: Any) ->
         run_folder.write_json("manifest.json", manifest)  # before anything is sent by them
         cache = Cache(_cache_of(folder))
         try:
-            scores = score_stage(again, findings, reports, run_folder, state, cache)
+            budget = Budget(config.budget, config.token_budget)
+            scores = score_stage(again, findings, reports, run_folder, state, cache, budget)
         finally:
             cache.close()
         summary |= {

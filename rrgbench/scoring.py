@@ -161,11 +161,17 @@ def score(metric: Part, protocol: Protocol, all_cases: Sequence[Case], terms: Te
                 reason=None
                 if defined
                 else reason or (_FAILED.format(of.failed) if of.failed and name in reached else UNDEFINED),
-                worst=of.worst if np.isfinite(of.worst) and of.failed else None,
-                best=of.best if np.isfinite(of.best) and of.failed else None,
+                **_bounds(of),
             )
         )
     return Scored(tuple(scores), rows, time.monotonic() - started, fault)
+
+
+def _bounds(of: Judged) -> dict[str, float]:
+    """The ends of what a judge's score may be, where it failed at anything."""
+    if not of.failed and np.isclose(of.worst, of.best, equal_nan=True):
+        return {}
+    return {name: end for name, end in (("worst", of.worst), ("best", of.best)) if np.isfinite(end)}
 
 
 def _lacking(needs: Sequence[str], all_cases: Sequence[Case], protocol: Protocol) -> str:

@@ -243,7 +243,7 @@ class Judged:
     """How far a judge got with one score.
 
     ``n`` reports have a value; at ``failed`` more the judge failed. ``worst`` and ``best`` are what the score would be
-    if each of these were as bad, and as good, as a report can be; NaN where there is no bound.
+    if these, and what it failed at in the others, were as bad, and as good, as can be; NaN where there is no bound.
     """
 
     n: int

@@ -27,6 +27,9 @@ Failures = Annotated[
 ]
 Resamples = Annotated[int | None, typer.Option(help="Bootstrap resamples. Default: 1000.")]
 Out = Annotated[Path | None, typer.Option(help="Where run folders go. Default: runs.")]
+Timeout = Annotated[float | None, typer.Option(help="Seconds that one LLM call may take. Default: 300.")]
+Dollars = Annotated[float | None, typer.Option(help="US dollars that new replies of an LLM may cost, a judge's too.")]
+Tokens = Annotated[int | None, typer.Option(help="Tokens that new replies of an LLM may use, a judge's too.")]
 Attestation = Annotated[
     Path | None, typer.Option(help="A YAML file that says what a remote host guarantees (docs/governance.md).")
 ]
@@ -48,9 +51,9 @@ def run(
     seed: Annotated[int | None, typer.Option(help="Default: 0.")] = None,
     failures: Failures = None,
     resamples: Resamples = None,
-    timeout: Annotated[float | None, typer.Option(help="Seconds that one LLM call may take. Default: 300.")] = None,
-    budget: Annotated[float | None, typer.Option(help="US dollars that new replies of an LLM may cost.")] = None,
-    token_budget: Annotated[int | None, typer.Option(help="Tokens that new replies of an LLM may use.")] = None,
+    timeout: Timeout = None,
+    budget: Dollars = None,
+    token_budget: Tokens = None,
     attestation: Attestation = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done and what the LLM would cost, and stop.")
@@ -106,6 +109,9 @@ def score(
     failures: Failures = None,
     resamples: Resamples = None,
     out: Out = None,
+    timeout: Timeout = None,
+    budget: Dollars = None,
+    token_budget: Tokens = None,
     attestation: Attestation = None,
     json: Json = False,
 ) -> None:
@@ -118,6 +124,9 @@ def score(
         "protocol": protocol or None,
         "failures": failures,
         "resamples": resamples,
+        "timeout": timeout,
+        "budget": budget,
+        "token_budget": token_budget,
         "attestation": attestation,
     }
     if folder and reports is None:

@@ -28,6 +28,7 @@ WEIGHTS = ("significant", "insignificant")
 _ERRORS = tuple(f"{weight}_{name}" for weight in WEIGHTS for name in TYPES.values())
 _TOTALS = {"errors": _ERRORS, **{f"{w}_errors": tuple(c for c in _ERRORS if c.startswith(f"{w}_")) for w in WEIGHTS}}
 _FREE = {"error_free": "errors", "significant_error_free": "significant_errors"}
+_LINE = re.compile(r"\bclinically (significant|insignificant) errors by type\b[ *]*:", re.IGNORECASE)
 _PAIR = re.compile(r"[(\[]\s*['\"]?([A-F])['\"]?\s*[,:]\s*['\"]?([^\s,()\[\]'\"]+)['\"]?\s*[)\]]")
 
 
@@ -77,12 +78,14 @@ def errors(reply: str) -> dict[str, int]:
     Raises Unreadable unless each of the two lines stands there once and counts each of the six types once.
     """
     text = re.split(r"\bexplanation\b", said(reply), maxsplit=1, flags=re.IGNORECASE)[0]
+    _, *pieces = _LINE.split(text)  # the weight of each line and what follows it, in turn
+    weights = [weight.lower() for weight in pieces[::2]]
     out: dict[str, int] = {}
     for weight in WEIGHTS:
-        lines = re.findall(rf"\bclinically {weight} errors by type\b[ *]*:([^\n]*)", text, re.IGNORECASE)
-        if len(lines) != 1:
-            raise Unreadable(f"the line with the {weight} errors stands there {len(lines)} times")
-        pairs = _PAIR.findall(lines[0])
+        if weights.count(weight) != 1:
+            raise Unreadable(f"the line with the {weight} errors stands there {weights.count(weight)} times")
+        line = pieces[2 * weights.index(weight) + 1].partition("\n")[0]
+        pairs = _PAIR.findall(line)
         if sorted(letter for letter, _ in pairs) != list(TYPES):
             raise Unreadable(f"the line with the {weight} errors does not count each of A to F once")
         for letter, value in pairs:

@@ -82,6 +82,6 @@ def judged_mean(values: stats.Array, failed: stats.Array, worst: float, best: fl
     every = len(known) + lacking
 
     def filled(value: float) -> float:
-        return float((known.sum() + lacking * value) / every) if every else float("nan")
+        return float((known.sum() + (lacking * value if lacking else 0.0)) / every) if every else float("nan")
 
     return Judged(len(known), lacking, filled(worst), filled(best))

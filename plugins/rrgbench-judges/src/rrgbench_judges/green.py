@@ -1,0 +1,215 @@
+"""``green``: matched findings against clinically significant errors (arXiv 2405.03595; Stanford-AIMI/GREEN)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from rrgbench import stats
+from rrgbench.errors import UsageError
+from rrgbench.interfaces import LLM, Ask
+from rrgbench.judging import Unreadable, answered
+from rrgbench.types import Case, Failure, Judged
+from rrgbench_judges.judge import LLMJudge, column, judged_mean, means, shown
+from rrgbench_judges.reading import count, said
+
+# The letters of the reply, and what errors of that type are called in scores.
+TYPES = {
+    "a": "false_finding",
+    "b": "omitted_finding",
+    "c": "location",
+    "d": "severity",
+    "e": "false_comparison",
+    "f": "omitted_comparison",
+}
+SIGNIFICANT = "clinically significant errors"
+INSIGNIFICANT = "clinically insignificant errors"
+MATCHED = "matched findings"
+_BY_TYPE = tuple(f"green_significant_{name}" for name in TYPES.values())
+# What one report gets at worst and at best; NaN where nothing bounds it.
+_BOUNDS = {
+    "green": (0.0, 1.0),
+    "green_upstream": (0.0, 1.0),
+    "green_error_free": (0.0, 1.0),
+    "green_matched": (0.0, np.nan),
+    **dict.fromkeys(("green_significant_errors", "green_insignificant_errors", *_BY_TYPE), (np.nan, 0.0)),
+}
+
+
+class Green(LLMJudge):
+    """How much of what two reports say is alike: matched findings / (these and the clinically significant errors).
+
+    ``green``, 0 to 1, higher is better: the mean over the reports; 0 where nothing matches. ``green_upstream`` is what
+    GREEN's own parser makes of the first reply to the letter: a block that is missing counts as no errors and as no
+    match, so that a reply without any block is 0 there, and a failure of ``green``.
+    ``green_matched`` (higher is better), ``green_significant_errors``, ``green_insignificant_errors`` and those of each
+    of the six types (``green_significant_location``; lower is better, from 0 up) are means a report;
+    ``green_error_free``, 0 to 1, higher is better, is the share of reports without a significant error.
+
+    An empty candidate matches nothing: ``green``, ``green_upstream`` and ``green_matched`` are 0, the others undefined,
+    and nobody is asked. ``words``: both reports are cut to so many words, as GREEN does; 0 leaves them as they are.
+
+    GREEN's released judges (StanfordAIMI/GREEN-radllama2-7b and others) were tuned on GREEN's own prompt, which
+    ``text`` can give; asked in the words that come with rrgbench they are unverified.
+    """
+
+    name = "green"
+    asks = {"green": ("candidate", "reference")}
+    higher_is_better: Mapping[str, bool] = {name: best != 0.0 for name, (_, best) in _BOUNDS.items()}
+
+    def __init__(
+        self,
+        judge: LLM | None = None,
+        replies: Path | None = None,
+        text: Path | None = None,
+        repeat: int = 1,
+        words: int = 300,
+    ) -> None:
+        super().__init__(judge, replies, text, repeat)
+        if words < 0:
+            raise UsageError(f"green: words must be 0 (all of them) or more, not {words}.")
+        self._words = words
+
+    async def row(self, case: Case, ask: Ask) -> Mapping[str, float] | Failure:
+        """The scores of one case; only ``green_upstream`` where its first reply can't be read, nor its second."""
+        if not (case.candidate or "").strip():
+            return {"green": 0.0, "green_upstream": 0.0, "green_matched": 0.0}
+        texts = {"candidate": shown(self._cut(case.candidate)), "reference": shown(self._cut(case.reference))}
+        answer = await answered(ask, self.texts["green"].fill(**texts), findings)
+        if isinstance(answer.value, Failure):
+            return {"green_upstream": upstream(answer.replies[0])} if answer.replies else answer.value
+        found = answer.value
+        matched, errors = found["green_matched"], found["green_significant_errors"]
+        score = matched / (matched + errors) if matched else 0.0
+        scores = {"green": score, "green_upstream": upstream(answer.replies[0]), "green_error_free": errors == 0}
+        return {name: float(value) for name, value in (found | scores).items()}
+
+    def reduce(self, rows: pd.DataFrame, weights: stats.Array | None = None) -> Mapping[str, stats.Array]:
+        """The mean over the reports of each column."""
+        return means(rows, list(_BOUNDS), weights)
+
+    def judged(self, rows: pd.DataFrame) -> Mapping[str, Judged]:
+        """Every score fails with ``green``, but ``green_upstream``, which needs a reply and no more."""
+        out = {}
+        for name, (worst, best) in _BOUNDS.items():
+            failed = np.isnan(column(rows, name if name == "green_upstream" else "green"))
+            out[name] = judged_mean(column(rows, name), failed, worst, best)
+        return out
+
+    def _cut(self, text: str | None) -> str:
+        return " ".join((text or "").split()[: self._words]) if self._words else text or ""
+
+
+# --- our own reading --------------------------------------------------------------------------------------------------
+
+# In brackets wherever it stands, since a report that is quoted may hold one; without brackets, where a line begins.
+_HEADER = re.compile(
+    rf"(?:^[ \t#*_>-]*\[?|\[[ \t]*)({SIGNIFICANT}|{INSIGNIFICANT}|{MATCHED})[ \t*_]*(?:\][ \t*_]*:?|:)[ \t*_]*",
+    re.IGNORECASE | re.MULTILINE,
+)
+_COUNT = r"[ \t*_]*([0-9]+)(?:\.(?![0-9])|[ \t]*(?=\n))"  # one that nothing ends may have been cut
+_ERRORS = re.compile(rf"^[ \t>*_-]*\(([a-f])\)[^:\n0-9]*:{_COUNT}", re.MULTILINE)
+_MARK = re.compile(r"\([a-f]\)")
+_NUMBERED = re.compile(r"(?:^|;)[ \t*-]*[0-9]+[.)](?=\s)", re.MULTILINE)
+_NOTHING = re.compile(
+    r"(?:none|no(?: (?:clinical(?:ly)?|significant|insignificant|match(?:ed|ing)))* (?:errors?|findings?|match(?:es)?))"
+    r"(?: (?:were |was )?(?:found|identified|noted|present))?\s*\.?",
+    re.IGNORECASE,
+)
+
+
+def findings(reply: str) -> dict[str, int]:
+    """The matched findings and the errors that a reply counts, by the names of scores.
+
+    Each of the three blocks must stand there once. A block of errors says that there are none, or has a count for each
+    of the six types. It may leave out types that it has no error of, as GREEN's own judge does, where the reply lists
+    no zeros at all and the block isn't its end, where something may have been lost. How many findings are named after
+    a count is not looked at: GREEN's judge counts two as one at times. Raises Unreadable.
+    """
+    text = said(reply.replace("</s>", ""))
+    _, *pieces = _HEADER.split(text)  # a header and what stands below it, in turn
+    names = [name.lower() for name in pieces[::2]]
+    for name in (SIGNIFICANT, INSIGNIFICANT, MATCHED):
+        if names.count(name) != 1:
+            raise Unreadable(f"it has the block [{name.title()}] {names.count(name)} times, not once")
+    blocks = dict(zip(names, pieces[1::2], strict=True))
+    errors = {name: _errors(blocks[name], name.title()) for name in (SIGNIFICANT, INSIGNIFICANT)}
+    zeros = any(0 in counts.values() for counts in errors.values())
+    for name, counts in errors.items():
+        if 0 < len(counts) < len(TYPES) and (zeros or names[-1] == name):
+            raise Unreadable(f"the block [{name.title()}] lacks ({min(TYPES.keys() - counts.keys())})")
+    significant = errors[SIGNIFICANT]
+    return {
+        "green_matched": _matched(blocks[MATCHED]),
+        "green_significant_errors": sum(significant.values()),
+        "green_insignificant_errors": sum(errors[INSIGNIFICANT].values()),
+        **{f"green_significant_{name}": significant.get(letter, 0) for letter, name in TYPES.items()},
+    }
+
+
+def _errors(block: str, title: str) -> dict[str, int]:
+    """The errors by letter, of those that it lists; none where it says that there are none."""
+    lines = list(_ERRORS.finditer(block))
+    if len(lines) != len(_MARK.findall(block)):
+        raise Unreadable(f"a line of [{title}] is not of the form '(a) type: count.' with a count in digits")
+    if not lines and _is_nothing(block):
+        return {}
+    if not lines or block[: lines[0].start()].strip():
+        raise Unreadable(f"the block [{title}] does not begin with its line (a)")
+    counts = {line[1]: count(line[2], f"({line[1]}) of [{title}]") for line in lines}
+    if len(counts) < len(lines):
+        raise Unreadable(f"a type stands twice in [{title}]")
+    return counts
+
+
+def _matched(block: str) -> int:
+    found = re.match(_COUNT, block.lstrip())
+    if _NUMBERED.search(block.lstrip(), found.end() if found else 0):
+        raise Unreadable("it numbers the matched findings in place of one count before them all")
+    if found:
+        return count(found[1], "the number of matched findings")
+    if _is_nothing(block):
+        return 0
+    raise Unreadable("the block [Matched Findings] does not begin with a count in digits and a full stop")
+
+
+def _is_nothing(block: str) -> bool:
+    """Whether a block says that it has none, in its first paragraph."""
+    first = re.split(r"\n[ \t]*\n", block.strip(), maxsplit=1)[0]
+    return bool(_NOTHING.fullmatch(first.strip(" *_-")))
+
+
+# --- GREEN's own parser -----------------------------------------------------------------------------------------------
+
+
+def upstream(reply: str) -> float:
+    """What GREEN makes of a reply, to the letter (``clean_responses`` of its utils.py, ``compute_green``).
+
+    A block ends at an empty line. One that is missing, or that begins with "No", counts nothing, and so does a line
+    without a number between ": " and ".".
+    """
+    text = reply.rpartition("<|assistant|>")[2]
+    explained = text.split("[Explanation]:")
+    text = explained[1 if "[Explanation]:\n    <Explanation>\n" in text else -1]
+    text = text.replace("</s>", "").replace("<unk>", "")
+
+    found = re.match(r"\d+\b(?=\.)", _upstream_block(text, "Matched Findings"))
+    matched = int(found[0]) if found else 0
+    if matched == 0:
+        return 0.0
+    block = _upstream_block(text, "Clinically Significant Errors")
+    lines = re.findall(r"\([a-f]\) .*", block) or re.findall(r"\([1-6]\) .*", block)
+    errors: dict[str, int] = {}
+    for line in sorted(lines):  # of a type that stands there twice, the last in this order is taken
+        if number := re.search(r"(?<=: )\b\d+\b(?=\.)", line):
+            errors[line[:3]] = int(number[0])
+    return matched / (matched + sum(errors.values()))
+
+
+def _upstream_block(text: str, name: str) -> str:
+    found = re.search(rf"\[{name}\]:\s*(.*?)(?:\n\s*\n|\Z)", text, re.DOTALL)
+    return "" if found is None or found[1].startswith("No") else found[1]
