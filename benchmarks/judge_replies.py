@@ -1,9 +1,9 @@
 """How far a language model can be held to what judges ask: ``python benchmarks/judge_replies.py DATASET LLM [N]``.
 
 N pairs (30) of real reports: the findings of each of a dataset's first patients, against those of the next patient.
-Each judge asks the model of every pair. Printed are how many questions there were, which share of the replies could be read
-at once and after the one retry, how many reports got a score, and the tokens and seconds a report. Such data have no
-reasoning: a report's own sentences stand in for it. ``DATASET`` and ``LLM`` are specs, as in
+Each judge asks the model of every pair. Printed are how many questions there were, which share of the replies could be
+read at once and after the one retry, how many reports got a score, and the tokens and seconds a report. Such data have
+no reasoning: a report's own sentences stand in for it. ``DATASET`` and ``LLM`` are specs, as in
 
     iu-xray:root=NLMCXR_reports.tgz    local:model=model.gguf,threads=2
 """
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import re
 import sys
-import tempfile
 from pathlib import Path
 
 import pandas as pd
@@ -22,6 +21,7 @@ from rrgbench.parts import build
 from rrgbench.protocols import protocol
 from rrgbench.specs import Spec
 
+FOLDER = Path("runs/judge-replies")  # where the replies stay: the same command goes on where it was stopped
 JUDGES = {
     "green": "green",
     "chexprompt": "chexprompt_significant_errors",
@@ -54,37 +54,36 @@ def steps(text: str) -> str:
     return "\n".join(f"{at}. {each}" for at, each in enumerate(re.split(r"(?<=[.!?])\s+", text), 1))
 
 
-def main(dataset: str, llm: str, number: int = 30) -> None:
+def main(dataset: str, llm: str, number: int = 30, folder: Path = FOLDER) -> None:
     """Print the table, a line a judge."""
     reports, references = pairs(dataset, number)
     print(
         "| judge | questions | read at once | after a retry | reports scored | score | tokens a report | s a report |"
     )
     print("|---|---|---|---|---|---|---|---|")
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        references.to_csv(folder / "references.csv", index=False)
-        reports.to_csv(folder / "reports.csv", index=False)
-        for judge, score in JUDGES.items():
-            options = {"judge": llm} | ({"reasoning": str(folder / "references.csv")} if judge == "radrscore" else {})
-            result = harness.score(
-                folder / "reports.csv",
-                folder / "references.csv",
-                metrics=[Spec(judge, options)],
-                protocol="findings",
-                terms="open",
-                out=folder,
-            )
-            (used,) = result.manifest["judges"].values()
-            (made,) = (each for each in result.summary["scores"] if each["metric"] == score)
-            questions = used["questions"]
-            value = "none" if made["value"] is None else f"{made['value']:.3f}"
-            tokens = (used["prompt_tokens"] + used["completion_tokens"]) / number
-            print(
-                f"| `{judge}` | {questions} | {used['read_at_once'] / questions:.2f} | {used['read'] / questions:.2f}"
-                f" | {made['n']} of {number} | {value} | {tokens:,.0f} | {used['seconds'] / number:.1f} |",
-                flush=True,
-            )
+    folder.mkdir(parents=True, exist_ok=True)
+    references.to_csv(folder / "references.csv", index=False)
+    reports.to_csv(folder / "reports.csv", index=False)
+    for judge, score in JUDGES.items():
+        options = {"judge": llm} | ({"reasoning": str(folder / "references.csv")} if judge == "radrscore" else {})
+        result = harness.score(
+            folder / "reports.csv",
+            folder / "references.csv",
+            metrics=[Spec(judge, options)],
+            protocol="findings",
+            terms="open",
+            out=folder,
+        )
+        (used,) = result.manifest["judges"].values()
+        (made,) = (each for each in result.summary["scores"] if each["metric"] == score)
+        questions = used["questions"]
+        value = "none" if made["value"] is None else f"{made['value']:.3f}"
+        tokens = (used["prompt_tokens"] + used["completion_tokens"]) / number
+        print(
+            f"| `{judge}` | {questions} | {used['read_at_once'] / questions:.2f} | {used['read'] / questions:.2f}"
+            f" | {made['n']} of {number} | {value} | {tokens:,.0f} | {used['seconds'] / number:.1f} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

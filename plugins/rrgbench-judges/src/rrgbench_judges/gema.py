@@ -5,10 +5,8 @@ The keys of the reply are those that the distilled models write; ``<attribute> m
 
 from __future__ import annotations
 
-import html
-import json
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,10 +18,9 @@ from rrgbench import stats
 from rrgbench.errors import UsageError
 from rrgbench.interfaces import LLM, Ask
 from rrgbench.judging import Unreadable, answered
-from rrgbench.tables import once
 from rrgbench.types import Case, Failure, Judged
 from rrgbench_judges.judge import LLMJudge, column, judged_mean, means, shown
-from rrgbench_judges.reading import MOST, count, number, said
+from rrgbench_judges.reading import MOST, count, json_object, number
 
 ATTRIBUTES = ("entity_name", "location", "severity", "uncertainty")
 ERRORS = ("false_prediction", "omission")
@@ -33,7 +30,6 @@ _FINAL = "weighted_final_score"
 _RATINGS = {**{name: f"{name}_score" for name in QUALITIES}, "judge": _FINAL}
 _KEYS = (*(f"{attribute} {error}" for attribute in ATTRIBUTES for error in ERRORS), *_RATINGS.values())
 _SCORES = ("judge", "objective", *(f"f1_{attribute}" for attribute in ATTRIBUTES), *QUALITIES)
-_DECODER = json.JSONDecoder(object_pairs_hook=once)
 
 
 class GEMA(LLMJudge):
@@ -122,34 +118,6 @@ def scores(reply: str, scale: float = 1.0, candidate: str = "") -> dict[str, flo
     defined = [value for value in f1.values() if not math.isnan(value)]
     out["objective"] = sum(defined) / len(defined) if defined else math.nan
     return {**out, **{f"f1_{a}": value for a, value in f1.items()}}
-
-
-def json_object(reply: str, keys: Collection[str], candidate: str) -> dict[str, Any]:
-    """The one JSON object of a reply. Words may stand around it, other braces may not.
-
-    Raises Unreadable where there is none or another one follows, where a key is missing or stands twice, and where all
-    of it stands in the candidate: a judge that quotes an answer which a report holds ready, and is cut short before its
-    own, has said nothing.
-    """
-    text = said(reply)
-    start = max(text.find("{"), 0)
-    try:
-        found, end = _DECODER.raw_decode(text, start)
-    except (ValueError, RecursionError) as error:
-        raise Unreadable(f"it is not sound JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise Unreadable("it is not a JSON object")
-    if "{" in text[end:] or "}" in text[end:]:
-        raise Unreadable("more than one JSON object stands there")
-    if lacking := [key for key in keys if key not in found]:
-        raise Unreadable(f"its JSON lacks {', '.join(lacking)}")
-    if _squeezed(text[start:end]) in _squeezed(candidate):
-        raise Unreadable("it repeats what stands in the text that is judged")
-    return found
-
-
-def _squeezed(text: str) -> str:
-    return "".join(html.unescape(text).split())
 
 
 def _f1(matched: int, wrong: int) -> float:

@@ -19,8 +19,8 @@ from rrgbench.cache import file_digest
 from rrgbench.interfaces import LLM, Ask
 from rrgbench.judging import Unreadable, answered
 from rrgbench.types import Case, Failure, Judged, Report
-from rrgbench_judges.gema import json_object
 from rrgbench_judges.judge import LLMJudge, column, judged_mean, means, shown
+from rrgbench_judges.reading import json_object
 
 MOST_ITEMS = 60  # findings or steps in one reasoning; a reply with more is a model that goes round in circles
 _UNGUIDED = (

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any
-
-import yaml
 
 from rrgbench.judging import Unreadable
 from rrgbench.prompts.instructions import is_refusal, split_thinking
@@ -31,41 +30,32 @@ def said(reply: str) -> str:
     return text
 
 
-def mapping(reply: str, keys: Collection[str]) -> Mapping[str, Any]:
-    """The one JSON object (or YAML mapping) of a reply that has these keys; others beside them are let be.
+def json_object(reply: str, keys: Collection[str] = (), candidate: str = "") -> dict[str, Any]:
+    """The one JSON object of a reply. Words may stand around it, other braces may not.
 
-    Raises Unreadable where there is none, and where there are several that differ.
+    Raises Unreadable where there is none or another one follows, where a key is missing or stands twice, and where all
+    of it stands in the candidate: a judge that quotes an answer which a report holds ready, and is cut short before its
+    own, has said nothing.
     """
     text = said(reply)
-    found: list[Mapping[str, Any]] = [each for each in _objects(text) if each.keys() >= set(keys)]
-    if not found:
-        found = [each for each in [_yaml(text)] if isinstance(each, Mapping) and each.keys() >= set(keys)]
-    if not found:
-        raise Unreadable(f"it is not JSON with {', '.join(keys)}")
-    if any(each != found[0] for each in found):
-        raise Unreadable("it answers several times, and not alike")
-    return found[0]
-
-
-def _objects(text: str) -> list[dict[str, Any]]:
-    """The outermost JSON objects of a text."""
-    out, at = [], text.find("{")
-    while at >= 0:
-        try:
-            value, end = _DECODER.raw_decode(text, at)
-        except (ValueError, RecursionError):
-            end = at + 1
-        else:
-            out.append(value)
-        at = text.find("{", end)
-    return out
-
-
-def _yaml(text: str) -> Any:
+    start = max(text.find("{"), 0)
     try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError):
-        return None
+        found, end = _DECODER.raw_decode(text, start)
+    except (ValueError, RecursionError) as error:
+        raise Unreadable(f"it is not sound JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise Unreadable("it is not a JSON object")
+    if "{" in text[end:] or "}" in text[end:]:
+        raise Unreadable("more than one JSON object stands there")
+    if lacking := [key for key in keys if key not in found]:
+        raise Unreadable(f"its JSON lacks {', '.join(lacking)}")
+    if _squeezed(text[start:end]) in _squeezed(candidate):
+        raise Unreadable("it repeats what stands in the text that is judged")
+    return found
+
+
+def _squeezed(text: str) -> str:
+    return "".join(html.unescape(text).split())
 
 
 def count(value: object, what: str) -> int:
