@@ -125,8 +125,6 @@ def score(metric: Part, protocol: Protocol, all_cases: Sequence[Case], terms: Te
             if isinstance(error, UsageError) and terms.open:
                 reason = str(error)
             rows, values = pd.DataFrame(), {}
-    if values and judging.is_judge(metric) and rows.isna().all(axis=None):
-        fault = _FAILED.format(len(rows))
     directions = metric.obj.higher_is_better
     signature = "|".join(
         [
@@ -140,6 +138,8 @@ def score(metric: Part, protocol: Protocol, all_cases: Sequence[Case], terms: Te
     )
     given = len(rows.dropna(how="all"))
     reached = metric.obj.judged(rows) if values and judging.is_judge(metric) else {}
+    if lost := [of.failed for of in reached.values() if of.failed and not of.n]:
+        fault = _FAILED.format(max(lost))
     units = [(case.study.study_id, case.image_id or "") for case in usable[: len(rows)]]
     rows.index = pd.MultiIndex.from_tuples(units, names=UNIT)
     emptied = sum(1 for case in usable if "report" in needs and not case.candidate)
