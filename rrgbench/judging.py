@@ -182,7 +182,7 @@ def rows_of(metric: Part, cases: Sequence[Case], judging: Judging | None, protoc
         name = f"{metric.spec}@{protocol}"
         failures = Counter(each.kind for each in outcomes if isinstance(each, Failure))
         judging.usage[name] = _usage(meters) | _read(lines) | {"failures": dict(failures)}
-        judging.lines += [{"metric": metric.spec, "protocol": protocol, **line} for line in lines]
+        judging.lines += [{"metric": metric.public, "protocol": protocol, **line} for line in lines]
     records = [{} if isinstance(each, Failure) else dict(each) for each in outcomes]
     return pd.DataFrame(records, index=[case.study.study_id for case in cases], dtype=float)
 

@@ -121,7 +121,7 @@ KNOWN = (
     Known(r"radcliq_v0", {IDENTICAL: -0.2421, ALONE: -0.2421}, within=5e-3),
     Known(r"radcliq_v1", {IDENTICAL: -1.4407, ALONE: -1.4407}, within=5e-3),
     Known(r"ratescore", {IDENTICAL: 1, EMPTY: 0.5, ALONE: 1}, within=1e-3),
-    Known(r"green|radfact_logical_(precision|recall|f1)", {IDENTICAL: 1, ALONE: 1}),
+    Known(r"green|radfact_(upstream_)?logical_(precision|recall|f1)", {IDENTICAL: 1, ALONE: 1}),
 )
 # Scores that don't say how like two texts are, so that the reference itself need not be best.
 OTHER = ("distinct_reports", "distinct_words", "radcliq_v1_inverse")

@@ -218,6 +218,7 @@ def _study(made: Made, labels: Sequence[LabelRow], flags: Sequence[str]) -> Html
         ),
         _labels(labels) if labels else None,
         _details(made),
+        _judges(made),
         id=study_id,
         class_="study",
         data_flags=" ".join(flags),
@@ -278,6 +279,19 @@ def _details(made: Made) -> Html | None:
     if record.get("calls"):
         lines.append(el("p", f"Its messages: rrgbench show RUN {made.study.study_id}"))
     return el("details", el("summary", "Findings and what it took"), *lines) if lines else None
+
+
+def _judges(made: Made) -> Html | None:
+    """What judges said of the report, and what of it could not be read."""
+    if not made.replies:
+        return None
+    lines = []
+    for line in made.replies:
+        said = [el("pre", str(line["reply"]))] if line.get("reply") is not None else []
+        why = line.get("unreadable") or line.get("why")
+        wrong = el("p", el("b", str(line.get("failure") or "not read")), f": {why}", class_="failed") if why else None
+        lines.append(el("div", el("p", el("code", str(line.get("metric")))), *said, wrong))
+    return el("details", el("summary", f"What judges replied ({len(lines)})"), *lines)
 
 
 _USED = ("model", "prompt_hash", "calls", "prompt_tokens", "completion_tokens", "cost", "write_seconds")

@@ -35,12 +35,16 @@ WHOLE = protocol("full-text")  # the texts whose labels are compared
 
 @dataclass(frozen=True)
 class Made:
-    """What a run made of a study. ``record`` is the line of reports.jsonl, with what the report used."""
+    """What a run made of a study.
+
+    ``record`` is the line of reports.jsonl, with what the report used; ``replies`` are those of replies.jsonl.
+    """
 
     study: Study
     findings: Findings | None
     outcome: Report | Failure
     record: Record
+    replies: Sequence[Record] = ()
 
     @property
     def candidate(self) -> str | None:
@@ -87,6 +91,7 @@ class OpenedRun:
     plan: Plan
     records: Mapping[str, Record]
     findings: Mapping[str, Findings]
+    replies: Mapping[str, Sequence[Record]]  # of judges, by study_id
 
     @property
     def terms(self) -> str:
@@ -112,7 +117,8 @@ class OpenedRun:
         record = self.records.get(study.study_id, {})
         lost = Failure("missing", "the run has no report of this study (yet)")
         outcome = from_record(record) if record else lost
-        return Made(study, self.findings.get(study.study_id), outcome, record)
+        replies = self.replies.get(study.study_id, ())
+        return Made(study, self.findings.get(study.study_id), outcome, record, replies)
 
     def told(self, made: Made) -> Told | None:
         """The messages that the run's prompt sends for a study; None for a system without a prompt.
@@ -218,8 +224,11 @@ def open_run(folder: Path) -> OpenedRun:
         records = run.records()
         there = (folder / "findings.parquet").exists()
         findings = findings_of(run.read_frame("findings.parquet")) if there else {}
+        replies: dict[str, list[Record]] = {}
+        for line in run.read_lines("replies.jsonl"):
+            replies.setdefault(str(line.get("study_id")), []).append(line)
     plan = replanned(folder, manifest, config_of(folder, manifest))
-    return OpenedRun(folder, manifest, summary, plan, records, findings)
+    return OpenedRun(folder, manifest, summary, plan, records, findings, replies)
 
 
 # --- labels side by side ----------------------------------------------------------------------------------------------

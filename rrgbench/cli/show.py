@@ -66,6 +66,7 @@ def _record(run: OpenedRun, made: Made, told: Told | None) -> dict[str, Any]:
         "report": made.record or None,
         "findings": [asdict(finding) for finding in made.findings] if made.findings else None,
         "reference": dict(made.study.sections),
+        "judges": list(made.replies),
     }
 
 
@@ -111,6 +112,12 @@ def _print(run: OpenedRun, made: Made, told: Told | None) -> None:
         _say("none")
     _heading("reference")
     _texts(made.study.sections or {"": "none"})
+    if made.replies:
+        _heading("judges")
+    for line in made.replies:
+        _say(f"[{line.get('metric')}]\n{line.get('reply') or 'no reply'}")
+        if why := line.get("unreadable") or line.get("why"):
+            _say(f"{line.get('failure') or 'not read'}: {why}")
 
 
 def _texts(sections: Any) -> None:

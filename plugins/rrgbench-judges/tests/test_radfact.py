@@ -15,9 +15,9 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rrgbench_judges.radfact import KINDS, RadFact, shares
+from rrgbench_judges.radfact import KINDS, UPSTREAM, RadFact, shares
 from rrgbench_judges.radfact_boxes import Phrase, covered, from_file
-from rrgbench_judges.radfact_phrases import SPLIT, Verdict, bound, normalised, split, verdict
+from rrgbench_judges.radfact_phrases import SPLIT, Verdict, bound, normalised, split, upstream, verdict
 
 import rrgbench
 from rrgbench.errors import LLMError, UsageError
@@ -102,10 +102,11 @@ def test_one_way_of_five_phrases() -> None:
     own = (Phrase("1"), Phrase("2", (a,)), Phrase("3", (b,)), Phrase("4"), Phrase("5", (a,)))
     others = (Phrase("without a box"), Phrase("with a box", (a,)))
     found = [Verdict(True, (0,)), Verdict(True, (1,)), Verdict(True, (1,)), Verdict(), Verdict()]
-    got = shares("precision", own, others, found)
-    assert got["radfact_logical_precision"] == 3 / 5
-    assert got["radfact_grounding_precision"] == 1 / 2
-    assert got["radfact_spatial_precision"] == 1 / 3
+    for counted in ("radfact", UPSTREAM):
+        got = shares("precision", own, others, found, counted)
+        assert got[f"{counted}_logical_precision"] == 3 / 5
+        assert got[f"{counted}_grounding_precision"] == 1 / 2
+        assert got[f"{counted}_spatial_precision"] == 1 / 3
 
 
 def test_grounded_pair(tmp_path: Path) -> None:
@@ -113,9 +114,10 @@ def test_grounded_pair(tmp_path: Path) -> None:
     b = file_of(tmp_path, "B", {"s": REFERENCE_PHRASES})
     options = f",report_phrases={a},reference_phrases={b}"
     found = scores(tmp_path, {"s": STAGE_2}, {"s": REPORT}, {"s": REFERENCE}, options)
-    assert values(found, "logical") == [0.75, 0.75, 0.75]
-    for kind in ("spatial", "grounding"):
-        assert values(found, kind) == pytest.approx([0.5, 2 / 3, 0.5714285714285715], abs=1e-12)
+    for counted in ("", "upstream_"):
+        assert values(found, f"{counted}logical") == [0.75, 0.75, 0.75]
+        for kind in ("spatial", "grounding"):
+            assert values(found, counted + kind) == pytest.approx([0.5, 2 / 3, 0.5714285714285715], abs=1e-12)
     assert found["radfact_dropped"]["value"] == 0.0
     assert all(each["n"] == 1 and each["n_failed"] == 0 for each in found.values())
 
@@ -123,9 +125,10 @@ def test_grounded_pair(tmp_path: Path) -> None:
 def test_narrative_pair_has_no_places(tmp_path: Path) -> None:
     """RadFact writes 0.0 for spatial and grounding here, by hand: its is_narrative_text. Nothing was measured."""
     found = scores(tmp_path, {"s": GOLDEN}, {"s": REPORT}, {"s": REFERENCE})
-    assert values(found, "logical") == [0.75, 0.75, 0.75]
+    assert values(found, "logical") == values(found, "upstream_logical") == [0.75, 0.75, 0.75]
     for kind in ("spatial", "grounding"):
         assert values(found, kind) == [None, None, None]
+        assert values(found, f"upstream_{kind}") == [0, 0, 0]
         assert found[f"radfact_{kind}_f1"]["n"] == found[f"radfact_{kind}_f1"]["n_failed"] == 0
 
 
@@ -135,6 +138,7 @@ def test_boxes_of_one_side_alone_say_nothing_of_places(tmp_path: Path) -> None:
     found = scores(tmp_path, replies, {"s": REPORT}, {"s": REFERENCE}, f",report_phrases={a}")
     assert values(found, "logical") == [0.75, 0.75, 0.75]
     assert values(found, "spatial") == values(found, "grounding") == [None, None, None]
+    assert values(found, "upstream_spatial") == values(found, "upstream_grounding") == [0, 0, 0]
 
 
 def test_f1_is_of_the_means_and_not_the_mean_of_f1(tmp_path: Path) -> None:
@@ -145,7 +149,8 @@ def test_f1_is_of_the_means_and_not_the_mean_of_f1(tmp_path: Path) -> None:
     }
     found = scores(tmp_path, replies, {"1": one[0], "2": two[0]}, {"1": one[1], "2": two[1]})
     precision, recall = (0.5 + 1) / 2, (1 + 0.25) / 2
-    assert values(found, "logical") == pytest.approx([precision, recall, 2 * precision * recall / (precision + recall)])
+    for kind in ("logical", "upstream_logical"):
+        assert values(found, kind) == pytest.approx([precision, recall, 2 * precision * recall / (precision + recall)])
 
 
 # --- boxes ------------------------------------------------------------------------------------------------------------
@@ -317,9 +322,12 @@ def test_an_empty_report_recalls_nothing_and_asks_nothing(metric: RadFact, tmp_p
     assert asked == []
     assert not isinstance(row, Failure)
     found = metric.reduce(pd.DataFrame([row]))
-    assert found["radfact_logical_recall"] == 0
-    assert np.isnan(found["radfact_logical_precision"])
-    assert np.isnan(found["radfact_logical_f1"])
+    for counted in ("radfact", UPSTREAM):
+        assert found[f"{counted}_logical_recall"] == 0
+        assert np.isnan(found[f"{counted}_logical_precision"])
+        assert np.isnan(found[f"{counted}_logical_f1"])
+    assert np.isnan(found["radfact_spatial_recall"])
+    assert (found["radfact_upstream_spatial_recall"], row["phrases"]) == (0, 0)
     b = file_of(tmp_path, "B", {"s": REFERENCE_PHRASES})
     row = row_of(
         RadFact(replies=recorded(tmp_path, {"s": ["x"]}), reference_phrases=b), case_of("", REFERENCE), [], asked
@@ -443,7 +451,8 @@ def test_neither_side_right_is_an_f1_of_zero(metric: RadFact) -> None:
         [taken_apart("The cat."), taken_apart("The dog."), said("The cat."), said("The dog.")],
         [],
     )
-    assert metric.reduce(pd.DataFrame([row]))["radfact_logical_f1"] == 0
+    found = metric.reduce(pd.DataFrame([row]))
+    assert found["radfact_logical_f1"] == found["radfact_upstream_logical_f1"] == 0
 
 
 @settings(max_examples=80, deadline=None)
@@ -465,6 +474,62 @@ def test_bounds_hold_for_whatever_a_dropped_phrase_would_have_been(pairs: list[t
             name = f"radfact_{kind}_recall"
             if not np.isnan(full[name]):
                 assert got[f"{name}_worst"] - 1e-12 <= full[name] <= got[f"{name}_best"] + 1e-12
+
+
+# --- as RadFact counts ------------------------------------------------------------------------------------------------
+
+
+def test_replies_that_fail_count_as_in_radfact_under_its_name(tmp_path: Path) -> None:
+    """By hand: not read is not entailed, the first reply stands, and evidence from nowhere costs the whole study."""
+    _, dog, bird, rabbit, *of_reference = STAGE_2
+    replies = {
+        "s": [
+            *("Yes, it is.", "Yes, it is."),  # the cat: dropped; there: not entailed
+            dog,
+            *("Yes, it is.", bird),  # read the second time: entailed; there: not
+            *(dog, rabbit),  # about another phrase, then not entailed; there: the rabbit is, by the dog
+            *("Yes, it is.", of_reference[0]),
+            *of_reference[1:],
+        ],
+        "t": [said("The owl.", "The hare."), said("The owl.", "The owl."), said("The owl.", "The owl.")],
+    }
+    owl = [{"phrase": "The owl."}]
+    a = file_of(tmp_path, "A", {"s": REPORT_PHRASES, "t": owl})
+    b = file_of(tmp_path, "B", {"s": REFERENCE_PHRASES, "t": owl})
+    both = {"s": REPORT, "t": "The owl."}, {"s": REFERENCE, "t": "The owl."}
+    found = scores(tmp_path, replies, *both, f",report_phrases={a},reference_phrases={b}")
+    precision, recall = (2 / 3 + 1) / 2, (3 / 4 + 1) / 2
+    f1 = 2 * precision * recall / (precision + recall)
+    assert values(found, "logical") == pytest.approx([precision, recall, f1])
+    assert values(found, "spatial") == values(found, "grounding") == pytest.approx([0, 2 / 3, 0])
+    assert values(found, "upstream_logical") == [2 / 4, 2 / 4, 1 / 2]  # the dog and the rabbit; the dog and the bird
+    assert values(found, "upstream_spatial") == pytest.approx([0, 1 / 3, 0])  # the dog, of three with boxes
+    assert values(found, "upstream_grounding") == [0, 1 / 2, 0]  # the dog, of it and the bird
+    for of in ("precision", "recall", "f1"):
+        theirs = found[f"radfact_upstream_logical_{of}"]
+        assert (theirs["n"], theirs["n_failed"], theirs["worst"], theirs["best"]) == (1, 1, 0.25, 0.75)
+        assert (found[f"radfact_logical_{of}"]["n"], found[f"radfact_logical_{of}"]["n_failed"]) == (2, 0)
+
+
+def test_calls_that_fail_are_a_zero_to_radfact_and_no_score_to_us(metric: RadFact, tmp_path: Path) -> None:
+    """Of replies that are not in a file, nothing is known under either name."""
+    apart = [taken_apart(REPORT), taken_apart(REFERENCE)]
+    rows = pd.DataFrame([row_of(metric, case_of(REPORT, REFERENCE), apart, [])])
+    assert np.isnan(metric.reduce(rows)["radfact_logical_f1"])
+    assert metric.reduce(rows)["radfact_upstream_logical_f1"] == 0
+    assert metric.judged(rows)["radfact_logical_f1"].failed == 1
+    assert metric.judged(rows)["radfact_upstream_logical_f1"].failed == 0
+    found = scores(tmp_path, {"s": apart}, {"s": REPORT}, {"s": REFERENCE})
+    assert values(found, "logical") == values(found, "upstream_logical") == [None, None, None]
+    assert found["radfact_upstream_logical_f1"]["n_failed"] == 1
+
+
+def test_a_report_that_could_not_be_taken_apart_is_no_score_to_radfact_either(metric: RadFact) -> None:
+    rows = pd.DataFrame([row_of(metric, case_of(REPORT, REFERENCE), GOLDEN, []), {}], dtype=float)
+    got = metric.judged(rows)["radfact_upstream_logical_recall"]
+    assert (got.n, got.failed, got.worst, got.best) == (1, 1, 0.375, 0.875)
+    places = metric.judged(rows)["radfact_upstream_spatial_recall"]
+    assert (places.n, places.failed, places.worst, places.best) == (1, 0, 0, 0)
 
 
 # --- stage 1: which replies are read ----------------------------------------------------------------------------------
@@ -661,6 +726,50 @@ def test_no_order_matters(keys: list[int], evidence: list[int], others: list[int
     found = verdict(json.dumps(answer), OWN[0], OWN, shuffled)
     assert found.entailed
     assert {shuffled[at] for at in found.evidence} == {*OTHERS[:2]}
+
+
+NOT_READ = Verdict()
+
+
+@pytest.mark.parametrize(
+    ("reply", "found"),
+    [
+        (AS_JSON, IS),
+        (AS_YAML, IS),
+        (f"Sure:\n```yaml\n{AS_YAML}```\nI hope this helps.", IS),
+        (f"```json\n{AS_JSON}\n```", IS),  # JSON is what we ask for
+        (f"Sure:\n{AS_JSON}", NOT_READ),
+        (f"<think>hm</think>\n{AS_JSON}", NOT_READ),
+        (json.dumps(ANSWER | {"phrase": OWN[1]}), IS),  # taken as the phrase that was asked about
+        (json.dumps(ANSWER | {"status": "Entailment"}), NOT_READ),
+        (json.dumps(ANSWER | {"status": None}), NOT_READ),
+        (json.dumps(ANSWER | {"evidence": []}), NOT_READ),
+        (json.dumps(ANSWER | {"evidence": OTHERS[0]}), NOT_READ),
+        (json.dumps(ANSWER | {"status": "neutral"}), NOT_READ),  # which must have no evidence
+        (json.dumps(ANSWER | {"status": "neutral", "evidence": ["The hare."]}), NOT_READ),
+        (json.dumps(ANSWER | {"status": "contradiction"}), Verdict(False, (0, 1))),
+        (json.dumps(ANSWER | {"status": "not_entailment", "evidence": []}), Verdict()),
+        (json.dumps(ANSWER | {"status": "not_entailment", "evidence": ["The hare."]}), None),
+        (json.dumps(ANSWER | {"evidence": [OTHERS[0], "The hare."]}), None),
+        (json.dumps(ANSWER | {"evidence": [1, 2]}), None),  # numbers are taken for texts
+        (json.dumps(ANSWER | {"evidence": ["there is a LEFT effusion"]}), Verdict(True, (0,))),
+        (json.dumps(ANSWER | {"evidence": ["There is a left effusion ."]}), None),
+        (json.dumps(ANSWER | {"evidence": [None]}), NOT_READ),
+        (AS_JSON[:-1] + ', "status": "not_entailment"}', Verdict(False, (0, 1))),  # the last of a key counts
+        (AS_JSON[:-1], NOT_READ),
+        (json.dumps({"phrase": OWN[0], "status": "entailment"}), NOT_READ),
+        ("[" * 2000, NOT_READ),
+        ("", NOT_READ),
+    ],
+)
+def test_replies_as_radfact_reads_them(reply: str, found: Verdict | None) -> None:
+    assert upstream(reply, OTHERS) == found
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=40) | st.text(alphabet="phrasevidnctu: -[]{}\"'!&*|`\n0", max_size=40))
+def test_radfacts_reading_never_raises(reply: str) -> None:
+    assert upstream(reply, OTHERS) == NOT_READ
 
 
 @given(st.text(alphabet="aB -–.:!? é", max_size=20))

@@ -16,14 +16,18 @@ from rrgbench.judging import answered
 from rrgbench.types import Case, Failure, Judged, Report
 from rrgbench_judges.judge import LLMJudge, column, shown
 from rrgbench_judges.radfact_boxes import Phrase, covered, from_file
-from rrgbench_judges.radfact_phrases import SPLIT, Verdict, bound, normalised, split, verdict
+from rrgbench_judges.radfact_phrases import SPLIT, Verdict, bound, normalised, split, upstream, verdict
 
 KINDS = ("logical", "grounding", "spatial")
 OF = ("precision", "recall")  # of the report's phrases, of the reference's
+UPSTREAM = "radfact_upstream"
+SHARES = [f"{counted}_{kind}" for counted in ("radfact", UPSTREAM) for kind in KINDS]
 COVERED = 0.5  # the share of a phrase's boxes that the evidence's must cover: more than this
 
 Phrases = tuple[Phrase, ...]
 Given = Mapping[str, Phrases]
+Both = tuple[Verdict | None, Verdict | None]
+"""What is found of a phrase, and what RadFact finds; None where it was not judged, and where that drops the study."""
 
 
 class RadFact(LLMJudge):
@@ -38,6 +42,17 @@ class RadFact(LLMJudge):
 
     A blank report recalls nothing of its reference (0), and its precision is undefined; nothing is asked.
 
+    ``radfact_upstream_*``: the same shares as RadFact's code counts them (metric/radfact.py and schema.py,
+    llm_utils/nli), from the first reply to each question on a phrase, read as RadFact reads it
+    (``radfact_phrases.upstream``). A call that fails, and a reply that can't be read, make the phrase not entailed; a
+    phrase that the reply rewrites is taken as the one asked. Evidence that is no phrase of the other side drops the
+    whole study: these scores fail at it. Spatial and grounding are 0.0 where not both sides are given. RadFact divides
+    by 0 and ends where precision and recall are both 0; F1 is 0 here.
+
+    What RadFact would print may be another number: it asks in other words, for YAML, and binds its judge to no form.
+    The phrases are those of ``radfact``, which checks them and asks again; RadFact takes the first that it can read, or
+    drops the study. Where ``radfact`` has no phrases of a report, both fail.
+
     ``report_phrases`` and ``reference_phrases``: JSON, study_id to a list of {"phrase": text, "boxes": [[x1, y1, x2,
     y2]]} in fractions of the image. A side that is given is not taken apart by the judge. Spatial and grounding scores
     are there where both are given: what a text says of places is in no box.
@@ -47,7 +62,7 @@ class RadFact(LLMJudge):
     asks = {"radfact_phrases": ("report",), "radfact_entailment": ("phrase", "statements")}
     neutral = ("replies", "report_phrases")
     higher_is_better: Mapping[str, bool] = {
-        **{f"radfact_{kind}_{of}": True for kind in KINDS for of in (*OF, "f1")},
+        **{f"{share}_{of}": True for share in SHARES for of in (*OF, "f1")},
         "radfact_dropped": False,
     }
 
@@ -88,16 +103,32 @@ class RadFact(LLMJudge):
             return report
         silent = not report and (self._given[0] is not None or not (case.candidate or "").strip())
         if silent and self._given[1] is None:
-            return _share("logical", "recall", 0, 1, 0) | _counts([])
+            return self._row((), (Phrase(""),), [], [(Verdict(), Verdict())]) | _counts([])
         reference = await self._phrases(case, 1, ask)
         if isinstance(reference, Failure):
             return reference
         of_report = await self._verdicts(report, reference, ask)
         of_reference = await self._verdicts(reference, report, ask)
+        return self._row(report, reference, of_report, of_reference)
+
+    def _row(
+        self, report: Phrases, reference: Phrases, of_report: Sequence[Both], of_reference: Sequence[Both]
+    ) -> dict[str, float]:
+        precision, recall = ([ours for ours, _ in each] for each in (of_report, of_reference))
+        theirs = [[theirs for _, theirs in each] for each in (of_report, of_reference)]
+        if any(None in each for each in theirs):
+            theirs = [[None] * len(each) for each in theirs]
+        counted = {
+            **shares("precision", report, reference, theirs[0], UPSTREAM),
+            **shares("recall", reference, report, theirs[1], UPSTREAM),
+        }
+        if not self._grounded:
+            counted |= {name: 0.0 for name in counted if "_logical_" not in name}
         return {
-            **shares("precision", report, reference, of_report),
-            **shares("recall", reference, report, of_reference),
-            **_counts([*of_report, *of_reference]),
+            **shares("precision", report, reference, precision),
+            **shares("recall", reference, report, recall),
+            **counted,
+            **_counts([*precision, *recall]),
         }
 
     async def _phrases(self, case: Case, side: int, ask: Ask) -> Phrases | Failure:
@@ -117,31 +148,34 @@ class RadFact(LLMJudge):
         answer = await answered(ask, messages, partial(split, report=text), SPLIT)
         return answer.value if isinstance(answer.value, Failure) else tuple(Phrase(each) for each in answer.value)
 
-    async def _verdicts(self, own: Phrases, others: Phrases, ask: Ask) -> list[Verdict | None]:
-        """What is found of each phrase of a side, each asked once; None where the judge failed."""
+    async def _verdicts(self, own: Phrases, others: Phrases, ask: Ask) -> list[Both]:
+        """What is found of each phrase of a side, each asked once."""
         if not others:
-            return [Verdict()] * len(own)
-        texts = [phrase.text for phrase in own]
-        statements = list(dict.fromkeys(phrase.text for phrase in others))
+            return [(Verdict(), Verdict())] * len(own)
+        texts, theirs = ([phrase.text for phrase in side] for side in (own, others))
+        statements = list(dict.fromkeys(theirs))
         listed = "\n".join(f"- {shown(each)}" for each in statements)
-        found: dict[str, Verdict | None] = {}
+        found: dict[str, Both] = {}
         for text in texts:
             if normalised(text) in found:
                 continue
             messages = self.texts["radfact_entailment"].fill(phrase=shown(text), statements=listed)
-            read = partial(verdict, phrase=text, own=texts, others=[phrase.text for phrase in others])
+            read = partial(verdict, phrase=text, own=texts, others=theirs)
             answer = await answered(ask, messages, read, bound(text, statements))
-            found[normalised(text)] = None if isinstance(answer.value, Failure) else answer.value
+            value, failure = (None, answer.value) if isinstance(answer.value, Failure) else (answer.value, None)
+            # A call that failed is no entailment to RadFact; of one that was never recorded, nothing is known.
+            silent = None if failure and failure.kind == "missing" else Verdict()
+            found[normalised(text)] = (value, upstream(answer.replies[0], theirs) if answer.replies else silent)
         return [found[normalised(text)] for text in texts]
 
     def reduce(self, rows: pd.DataFrame, weights: stats.Array | None = None) -> Mapping[str, stats.Array]:
         """The means of precision and recall, and the harmonic mean of the two means."""
         drawn = stats.unit_weights(weights, len(rows))
         out: dict[str, stats.Array] = {}
-        for kind in KINDS:
-            both = [stats.mean(column(rows, f"radfact_{kind}_{of}"), drawn) for of in OF]
-            out |= {f"radfact_{kind}_{of}": mean for of, mean in zip(OF, both, strict=True)}
-            out[f"radfact_{kind}_f1"] = _harmonic(*both)
+        for share in SHARES:
+            both = [stats.mean(column(rows, f"{share}_{of}"), drawn) for of in OF]
+            out |= {f"{share}_{of}": mean for of, mean in zip(OF, both, strict=True)}
+            out[f"{share}_f1"] = _harmonic(*both)
         dropped, phrases = (np.nan_to_num(column(rows, name)) for name in ("dropped_phrases", "phrases"))
         out["radfact_dropped"] = stats.divide(drawn @ dropped, drawn @ phrases)
         return out if weights is not None else {name: value[0] for name, value in out.items()}
@@ -150,12 +184,12 @@ class RadFact(LLMJudge):
         """A report fails at a share where none of the phrases that it is a share of could be judged."""
         lost = np.isnan(column(rows, "phrases"))  # not even its phrases are known
         out = {}
-        for kind in KINDS:
+        for share in SHARES:
             known, failed, bounds = [], [], []
             for of in OF:
-                name = f"radfact_{kind}_{of}"
+                name = f"{share}_{of}"
                 ends = [column(rows, f"{name}_worst"), column(rows, f"{name}_best")]
-                if kind == "logical" or self._grounded:
+                if self._grounded or share.endswith("_logical"):
                     ends = [np.where(lost, 0.0, ends[0]), np.where(lost, 1.0, ends[1])]
                 known.append(~np.isnan(column(rows, name)))
                 failed.append(~known[-1] & ~np.isnan(ends[0]))
@@ -164,11 +198,13 @@ class RadFact(LLMJudge):
             either = failed[0] | failed[1]
             worst, best = (float(_harmonic(np.array(p), np.array(r))) for p, r in zip(*bounds, strict=True))
             n = int(((known[0] | known[1]) & ~either).sum())
-            out[f"radfact_{kind}_f1"] = Judged(n, int(either.sum()), worst, best)
+            out[f"{share}_f1"] = Judged(n, int(either.sum()), worst, best)
         return out | {"radfact_dropped": Judged(int((~lost).sum()), int(lost.sum()), np.nan, np.nan)}
 
 
-def shares(of: str, own: Phrases, others: Phrases, verdicts: Sequence[Verdict | None]) -> dict[str, float]:
+def shares(
+    of: str, own: Phrases, others: Phrases, verdicts: Sequence[Verdict | None], counted: str = "radfact"
+) -> dict[str, float]:
     """The three shares of one side's phrases, each with its worst and best case (metric/radfact.py of RadFact)."""
     pairs = [*zip(own, verdicts, strict=True)]
     entailed = [(phrase, found) for phrase, found in pairs if found and found.entailed]
@@ -178,9 +214,9 @@ def shares(of: str, own: Phrases, others: Phrases, verdicts: Sequence[Verdict | 
     unknown = boxed.count(None)
     dropped = [*verdicts].count(None)
     return {
-        **_share("logical", of, len(entailed), len(own) - dropped, dropped),
-        **_share("grounding", of, there, len(entailed_boxed), unknown),
-        **_share("spatial", of, there, len(boxed) - unknown, unknown),
+        **_share(f"{counted}_logical_{of}", len(entailed), len(own) - dropped, dropped),
+        **_share(f"{counted}_grounding_{of}", there, len(entailed_boxed), unknown),
+        **_share(f"{counted}_spatial_{of}", there, len(boxed) - unknown, unknown),
     }
 
 
@@ -188,9 +224,8 @@ def _is_there(phrase: Phrase, others: Phrases, found: Verdict) -> bool:
     return covered(phrase.boxes, [box for at in found.evidence for box in others[at].boxes]) > COVERED
 
 
-def _share(kind: str, of: str, part: int, whole: int, dropped: int) -> dict[str, float]:
+def _share(name: str, part: int, whole: int, dropped: int) -> dict[str, float]:
     """A share; and what it is if each dropped phrase counts against it, and for it. NaN for none of nothing."""
-    name = f"radfact_{kind}_{of}"
     worst, best = _divide(part, whole + dropped), _divide(part + dropped, whole + dropped)
     return {name: _divide(part, whole), f"{name}_worst": worst, f"{name}_best": best}
 

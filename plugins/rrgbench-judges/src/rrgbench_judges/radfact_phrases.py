@@ -156,6 +156,42 @@ def _yaml(text: str) -> Any:
         return None
 
 
+# --- RadFact's own reading --------------------------------------------------------------------------------------------
+
+_FENCED = re.compile(r"^```(?:ya?ml|json)?([^`]*)", re.MULTILINE)
+
+
+def upstream(reply: str, others: Sequence[str]) -> Verdict | None:
+    """What RadFact makes of a reply on one phrase; None where it drops the whole study for it.
+
+    YAML, of which JSON is a part, in the first code fence or without one; a fence may also say json here, as JSON is
+    asked for. What can't be read is no entailment (``EvidencedPhrase`` and ``NLISample`` of llm_utils/nli/schema.py and
+    their pydantic 1, which takes a number for a text; ``YamlOutputParser`` of LangChain). Never raises.
+    """
+    fenced = _FENCED.search(reply.strip())
+    try:
+        found = yaml.safe_load(fenced[1] if fenced else reply)
+    except Exception:  # whatever PyYAML raises: RadFact catches all
+        return Verdict()
+    about, evidence, status = (found.get(key) if isinstance(found, Mapping) else None for key in _KEYS)
+    if not isinstance(evidence, list) or not all(isinstance(each, (str, int, float)) for each in (about, *evidence)):
+        return Verdict()
+    allowed = {"entailment": evidence, "contradiction": evidence, "neutral": not evidence, "not_entailment": True}
+    if not isinstance(status, str) or not allowed.get(status):
+        return Verdict()
+    places = {_compared(other): at for at, other in reversed([*enumerate(others)])}
+    cited = [_compared(str(each)) for each in evidence]
+    if not places.keys() >= {*cited}:
+        return None
+    return Verdict(status == "entailment", tuple(dict.fromkeys(places[each] for each in cited)))
+
+
+def _compared(text: str) -> str:
+    """``normalise_text_for_comparison`` of llm_utils/text_utils.py: stricter than ``normalised``."""
+    text = re.sub(r"[-–—]", "", " ".join(html.unescape(text).lower().split()))
+    return re.sub(r"[.:!?]$", "", text)
+
+
 # --- both -------------------------------------------------------------------------------------------------------------
 
 
