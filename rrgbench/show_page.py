@@ -287,7 +287,7 @@ def _judges(made: Made) -> Html | None:
         return None
     lines = []
     for line in made.replies:
-        said = [el("pre", str(line["reply"]))] if line.get("reply") is not None else []
+        said = [el("p", str(line["reply"]))] if line.get("reply") is not None else []
         why = line.get("unreadable") or line.get("why")
         wrong = el("p", el("b", str(line.get("failure") or "not read")), f": {why}", class_="failed") if why else None
         lines.append(el("div", el("p", el("code", str(line.get("metric")))), *said, wrong))

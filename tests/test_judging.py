@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rrgbench import harness, hookimpl, hookspecs, plugins, stats
+import rrgbench
+from rrgbench import harness, hookimpl, hookspecs, judging, plugins, show_page, showing, stats
 from rrgbench.cache import Cache
 from rrgbench.errors import LLMError, UsageError
 from rrgbench.interfaces import LLM, Ask
@@ -324,11 +325,11 @@ def test_under_a_protocol_that_counts_images_each_is_judged(tmp_path: Path) -> N
     study = Study("s", "p")
     cases = [Case(study, None, Report("x"), f"Report {i}", "Reference", f"i{i}") for i in (1, 2)]
     cache = Cache(tmp_path / "c.sqlite")
-    judging = Judging(cache, 10)
-    rows = rows_of(part, cases, judging, "r2gen")
+    asking = Judging(cache, 10)
+    rows = rows_of(part, cases, asking, "r2gen")
     cache.close()
     assert rows["marks"].tolist() == [1, 2] and list(rows.index) == ["s", "s"]
-    assert sorted(line["image_id"] for line in judging.lines) == ["i1", "i2"]
+    assert sorted(line["image_id"] for line in asking.lines) == ["i1", "i2"]
 
 
 def test_the_reasoning_in_a_file_of_reports_is_for_judges_and_never_scored_as_text(score: Score) -> None:
@@ -339,3 +340,32 @@ def test_the_reasoning_in_a_file_of_reports_is_for_judges_and_never_scored_as_te
     records = [json.loads(line) for line in (result.folder / "reports.jsonl").read_text().splitlines()]
     assert [record["reasoning"] for record in records] == ["Step 1.", None, "a", "b"]
     assert not any("Step" in message.content for messages in Scripted.asked for message in messages)
+
+
+# --- afterwards -------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_of_a_run_has_what_judges_replied_as_text(score: Score) -> None:
+    folder = score('marks:judge=\'scripted:bad={"1": "<b>one</b>"}\'').folder
+    html = show_page.write(showing.open_run(folder)).read_text()
+    assert html.count("What judges replied") == 4 and "mark: 3" in html
+    assert "&lt;b&gt;one&lt;/b&gt;" in html and "<b>one" not in html and "it is no mark" in html
+
+
+def test_two_systems_are_compared_on_what_both_were_judged_for_and_without_the_judge(
+    score: Score, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = score("marks:judge=scripted").folder
+    other = {key: text.replace("Report 0", "Report 2") for key, text in REPORTS.items()}
+    two = score("marks:judge=scripted", reports=other).folder
+    asked = len(Scripted.asked)
+    monkeypatch.setattr(Scripted, "__init__", lambda self: pytest.fail("the judge was built"))
+    (compared,) = rrgbench.compare([one, two], ["marks"]).comparisons
+    assert (compared.difference, compared.n) == (pytest.approx(2 / 4), 4)
+    assert len(Scripted.asked) == asked
+
+
+def test_a_report_that_one_judge_failed_at_is_left_out_of_that_score_alone() -> None:
+    rows = pd.DataFrame({"marks": [1.0, np.nan, 2.0], "other": [1.0, 1.0, 1.0]}, index=list("abc"))
+    part = build(plugins.catalogue(), "metric", "marks:judge=scripted")
+    assert judging.failed(part.obj, rows)["marks"].tolist() == [False, True, False]
