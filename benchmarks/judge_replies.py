@@ -87,4 +87,7 @@ def main(dataset: str, llm: str, number: int = 30, folder: Path = FOLDER) -> Non
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        print("judge_replies.py is left out: it needs a dataset with real reports, and a language model")
+        sys.exit()
     main(sys.argv[1], sys.argv[2], *map(int, sys.argv[3:]))
