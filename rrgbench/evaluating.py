@@ -98,8 +98,11 @@ def _keep_replies(asking: judging.Judging, folder: RunFolder, same: bool) -> Non
         folder.write_lines("replies.jsonl", kept)
 
 
+_FEW, _SAME = 10, 0.8  # replies that tell nothing yet; the share of equal ones that is odd for different reports
+
+
 def _failed_judges(asking: judging.Judging) -> list[str]:
-    """A warning for each judge that failed at some reports."""
+    """Warnings of judges that failed at some reports, and of those that say the same of all."""
     out = []
     for name, usage in asking.usage.items():
         lost = usage["questions"] - usage["read"]
@@ -109,6 +112,11 @@ def _failed_judges(asking: judging.Judging) -> list[str]:
             said = f"{sum(failures.values())} could not be judged ({kinds}){f'; {said}' if said else ''}"
         if said:
             out.append(f"{name}: {said}; replies.jsonl says why")
+        if usage["read"] >= _FEW and usage["most_alike"] > _SAME * usage["read"]:
+            out.append(
+                f"{name}: {usage['most_alike']} of {usage['read']} replies are word for word the same; look whether the"
+                " judge judges, or repeats an example"
+            )
     return out
 
 

@@ -260,11 +260,18 @@ class _Recording:
 
 
 def _read(lines: Sequence[Line]) -> dict[str, int]:
-    """How many questions there were, and of how many the first reply, and one at all, could be read."""
+    """How many questions there were, of how many the first reply, and one at all, could be read, and how many of these
+    replies are word for word the same."""
     asked = [line for line in lines if "prompt" in line]
     good = [line for line in asked if not {"failure", "unreadable"} & line.keys()]
     at_once = sum("retry" not in line for line in good)
-    return {"questions": sum("retry" not in line for line in asked), "read_at_once": at_once, "read": len(good)}
+    alike = Counter(line["reply"] for line in good).most_common(1)
+    return {
+        "questions": sum("retry" not in line for line in asked),
+        "read_at_once": at_once,
+        "read": len(good),
+        "most_alike": alike[0][1] if alike else 0,
+    }
 
 
 def _usage(meters: Sequence[Meter]) -> dict[str, Any]:

@@ -57,7 +57,14 @@ class Terms:
 def choose(catalogue: Catalogue, metrics: Sequence[Any] | None) -> tuple[list[Part], dict[str, str]]:
     """The metrics asked for; without any, all that need no option and no language model, and why some can't be used."""
     if metrics is not None:
-        asked = {part.signature: part for part in (build(catalogue, "metric", metric) for metric in metrics)}
+        asked: dict[str, Part] = {}
+        for part in (build(catalogue, "metric", metric) for metric in metrics):
+            twin = asked.setdefault(part.signature, part)
+            if judging.is_judge(part) and twin.spec != part.spec:
+                raise UsageError(
+                    f"The scores of {twin.public} and {part.public} could not be told apart: say in a column 'model' of"
+                    " each file whose replies these are."
+                )
         return [_checked(part) for part in asked.values()], {}
     parts, unavailable = [], {}
     for entry in catalogue.of_kind("metric"):

@@ -299,6 +299,27 @@ def test_replies_without_a_prompt_are_taken_in_their_order(score: Score, tmp_pat
     assert "judge:not named" in entry(result)["signature"]
 
 
+def test_replies_of_two_judges_without_names_would_share_a_column(score: Score, tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / f"{name}.csv").write_text("study_id,reply\ns0,mark: 1\n")
+    with pytest.raises(UsageError, match="say in a column 'model' of each file whose replies these are"):
+        score(f"marks:replies={tmp_path / 'a.csv'}", f"marks:replies={tmp_path / 'b.csv'}")
+
+
+def test_a_judge_that_says_the_same_of_all_is_warned_of(tmp_path: Path) -> None:
+    texts = {f"s{i}": f"FINDINGS: Report {i}." for i in range(12)}
+    given: dict[str, Any] = {"protocol": "findings", "resamples": 0, "terms": "open"}
+    said = [
+        " ".join(
+            harness.score(texts, texts, metrics=[f"marks:judge='scripted:reply=\"{reply}\"'"], **given).manifest[
+                "warnings"
+            ]
+        )
+        for reply in ("mark: 2", "mark: {n}")
+    ]
+    assert "12 of 12 replies are word for word the same" in said[0] and "word for word" not in said[1]
+
+
 def test_a_file_without_replies_is_refused(score: Score, tmp_path: Path) -> None:
     (tmp_path / "r.csv").write_text("study_id,report\ns0,mark: 1\n")
     with pytest.raises(UsageError, match="no column 'reply'"):

@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from rrgbench.cli import (
+    agreement,
     audit,
     budget,
     compare,
@@ -45,6 +46,7 @@ app.add_typer(parts.plugins, name="plugins")
 app.add_typer(data.app, name="data")
 app.add_typer(leaderboard.app, name="leaderboard")
 app.command("compare")(compare.compare)
+app.command("agreement")(agreement.agreement)
 app.command("show")(show.show)
 app.command("explain")(explain.explain)
 app.command("budget")(budget.budget)

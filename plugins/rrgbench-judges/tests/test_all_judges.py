@@ -106,7 +106,7 @@ def test_scores_directions_and_bounds_speak_of_the_same_names(name: str, replies
 @pytest.mark.parametrize("name", JUDGES)
 def test_the_signature_names_prompt_and_judge(name: str, replies: Path) -> None:
     signature = build(plugins.catalogue(), "metric", {name: {"replies": str(replies)}}).signature
-    assert "text:1-" in signature and "replies:file|judge:not named" in signature
+    assert "prompt:1-" in signature and "replies:file|judge:not named" in signature
 
 
 @pytest.mark.skipif(

@@ -103,10 +103,13 @@ def test_fewer_errors_and_more_error_free_reports_are_better(tmp_path: Path) -> 
     assert higher == {"chexprompt_error_free", "chexprompt_significant_error_free"}
 
 
-def test_the_example_of_the_prompt_is_of_the_form_that_is_read() -> None:
+def test_the_examples_of_the_prompt_are_of_the_form_that_is_read_and_differ() -> None:
     messages = CheXprompt(judge=object()).texts["chexprompt"].messages  # type: ignore[arg-type]
-    (example,) = [message.content for message in messages if message.role == "assistant"]
-    assert errors(example) == by_name((0, 0, 0, 1, 1, 0), (1, 0, 0, 0, 0, 0))
+    assert [errors(message.content) for message in messages if message.role == "assistant"] == [
+        by_name((0, 0, 0, 1, 1, 0), (1, 0, 0, 0, 0, 0)),
+        by_name((0, 0, 0, 0, 0, 0), (0, 0, 0, 0, 0, 0)),
+        by_name((1, 1, 1, 0, 0, 1), (0, 1, 0, 0, 0, 0)),
+    ]
 
 
 # --- what is read -----------------------------------------------------------------------------------------------------

@@ -492,7 +492,7 @@ def test_the_signature_names_the_words_and_the_text_and_its_own_text_can_be_give
     own.write_text("---\nversion: 7\n---\n[user]\nCompare {reference} with {candidate}.\n", encoding="utf-8")
     _, asked = row(FULL, text=own)
     assert asked == [[Message("user", "Compare Normal heart. with Large heart..")]]
-    assert judge(text=own).signature.startswith("text:7-")
+    assert judge(text=own).signature.startswith("prompt:7-")
     assert judge().signature != judge(text=own).signature
     assert "|words:300|" in scored(tmp_path, {"s1": [FULL]})["green"]["signature"]
 

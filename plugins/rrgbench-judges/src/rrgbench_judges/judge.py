@@ -56,7 +56,8 @@ class LLMJudge:
     def signature(self) -> str:
         """What is asked, by version and digest, and whose replies these are where they were recorded."""
         recorded = [self.recorded.signature] if self.recorded else []
-        return "|".join([*(text.signature for text in self.texts.values()), *recorded])
+        asked = "+".join(text.signature.removeprefix("text:") for text in self.texts.values())
+        return "|".join([f"prompt:{asked}", *recorded])
 
 
 def shown(text: str | None) -> str:
