@@ -276,13 +276,14 @@ def _read(lines: Sequence[Line]) -> dict[str, int]:
 
 def _usage(meters: Sequence[Meter]) -> dict[str, Any]:
     """What a judge's calls used. Replies from the cache count with what they once cost."""
-    records = [meter.record() for meter in meters]
-    completions = [record for record in records if record["calls"]]
+    completions = [completion for meter in meters for completion in meter.completions]
     return {
-        "model": "+".join(sorted({record["model"] for record in records if record["model"]})) or None,
-        "calls": sum(record["calls"] for record in records),
-        "calls_from_cache": sum(record["calls_from_cache"] for record in records),
-        **{key: total([r[key] for r in completions]) for key in ("prompt_tokens", "completion_tokens", "cost")},
+        "model": "+".join(sorted({completion.model for completion in completions})) or None,
+        "calls": sum(len(meter.prompts) for meter in meters),
+        "calls_from_cache": sum(meter.from_cache for meter in meters),
+        "prompt_tokens": total([completion.prompt_tokens for completion in completions]),
+        "completion_tokens": total([completion.completion_tokens for completion in completions]),
+        "cost": total([completion.cost for completion in completions]),
         "seconds": round(sum(meter.seconds for meter in meters), 3),
     }
 
