@@ -2,8 +2,9 @@
 
 N pairs (30) of real reports: the findings of each of a dataset's first patients, against those of the next patient.
 Each judge asks the model of every pair. Printed are how many questions there were, which share of the replies could be
-read at once and after the one retry, how often the commonest reply came, how many reports got a score, and the tokens and seconds a report. Such data have
-no reasoning: a report's own sentences stand in for it. ``DATASET`` and ``LLM`` are specs, as in
+read at once and after the one retry, how often the commonest reply came, how many reports got a score, and the tokens
+and seconds a report. Such data have no reasoning: a report's own sentences stand in for it. ``DATASET`` and ``LLM`` are
+specs, as in
 
     iu-xray:root=NLMCXR_reports.tgz    local:model=model.gguf,threads=2
 """
@@ -82,7 +83,8 @@ def main(dataset: str, llm: str, number: int = 30, folder: Path = FOLDER) -> Non
         tokens = ((used["prompt_tokens"] or 0) + (used["completion_tokens"] or 0)) / number
         print(
             f"| `{judge}` | {questions} | {used['read_at_once'] / questions:.2f} | {used['read'] / questions:.2f}"
-            f" | {used['most_alike']} | {made['n']} of {number} | {value} | {tokens:,.0f} | {used['seconds'] / number:.1f} |",
+            f" | {used['most_alike']} | {made['n']} of {number} | {value} | {tokens:,.0f}"
+            f" | {used['seconds'] / number:.1f} |",
             flush=True,
         )
 
