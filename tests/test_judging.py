@@ -15,6 +15,7 @@ import pytest
 
 import rrgbench
 from rrgbench import harness, hookimpl, hookspecs, judging, plugins, show_page, showing, stats
+from rrgbench.audit import auditing
 from rrgbench.cache import Cache
 from rrgbench.errors import LLMError, UsageError
 from rrgbench.interfaces import LLM, Ask
@@ -38,7 +39,7 @@ class Scripted:
 
     async def complete(self, messages: Sequence[Message], schema: Mapping[str, Any] | None = None) -> Completion:
         self.asked.append(messages)
-        number = re.findall(r"Report (\d+)", messages[0].content)[0]
+        number = (re.findall(r"Report (\d+)", messages[0].content) or ["2"])[0]
         reply = self._bad.get(number, self._reply).replace("{n}", number)
         if reply.startswith("raise "):
             raise LLMError(reply.removeprefix("raise "), "as it was told to")
@@ -383,6 +384,16 @@ def test_two_systems_are_compared_on_what_both_were_judged_for_and_without_the_j
     monkeypatch.setattr(Scripted, "__init__", lambda self: pytest.fail("the judge was built"))
     (compared,) = rrgbench.compare([one, two], ["marks"]).comparisons
     assert (compared.difference, compared.n) == (pytest.approx(2 / 4), 4)
+    assert len(Scripted.asked) == asked
+
+
+def test_an_audit_asks_a_judge_of_each_edited_report_and_keeps_what_it_said(tmp_path: Path) -> None:
+    given: dict[str, Any] = {"metrics": ["marks:judge=scripted"], "limit": 4, "resamples": 0, "out": tmp_path / "runs"}
+    (found,) = auditing.audit("phantom:n=40", **given).scores
+    assert found.unedited == 2 and all(move.mean == 0 for move in found.moves if move.n)
+    asked = len(Scripted.asked)
+    assert asked > 8
+    auditing.audit("phantom:n=40", **given)
     assert len(Scripted.asked) == asked
 
 
