@@ -107,7 +107,7 @@ def test_the_examples_of_the_prompt_are_of_the_form_that_is_read_and_differ() ->
     messages = CheXprompt(judge=object()).texts["chexprompt"].messages  # type: ignore[arg-type]
     assert [errors(message.content) for message in messages if message.role == "assistant"] == [
         by_name((0, 0, 0, 1, 1, 0), (1, 0, 0, 0, 0, 0)),
-        by_name((0, 0, 0, 0, 0, 0), (0, 0, 0, 0, 0, 0)),
+        by_name((0, 0, 0, 0, 0, 0), (0, 0, 1, 0, 0, 0)),
         by_name((1, 1, 1, 0, 0, 1), (0, 1, 0, 0, 0, 0)),
     ]
 

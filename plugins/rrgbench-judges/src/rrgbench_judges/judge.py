@@ -50,7 +50,12 @@ class LLMJudge:
         self.texts: dict[str, PromptText] = {}
         for name, placeholders in self.asks.items():
             own = text if len(self.asks) == 1 else None
-            self.texts[name] = texts.load(name, placeholders, placeholders[:1], own, "rrgbench_judges")
+            self.texts[name] = texts.load(name, placeholders, placeholders, own, "rrgbench_judges")
+
+    @property
+    def examples(self) -> list[str]:
+        """The replies that the prompts show: a judge that gives one back has not judged."""
+        return [m.content for text in self.texts.values() for m in text.messages if m.role == "assistant"]
 
     @property
     def signature(self) -> str:

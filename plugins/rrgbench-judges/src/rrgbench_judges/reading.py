@@ -5,24 +5,38 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from rrgbench.judging import Unreadable
-from rrgbench.prompts.instructions import is_refusal, split_thinking
+from rrgbench.prompts.instructions import is_refusal
 from rrgbench.tables import once
 
+Object = dict[str, Any]
 MOST = 200  # of anything that is counted in one report; more is no count
 _DECODER = json.JSONDecoder(object_pairs_hook=once)
 _FENCE = re.compile(r"^[ \t]*```[^\n]*$", re.MULTILINE)
+_OPENS = re.compile(r"<\s*think(?:ing)?\s*>|\[think\]|<\|channel\|>\s*analysis[^<]*(?:<\|message\|>)?", re.IGNORECASE)
+_CLOSES = re.compile(r"</\s*think(?:ing)?\s*>|\[/think\]|<\|channel\|>\s*final[^<]*(?:<\|message\|>)?", re.IGNORECASE)
 
 
-def said(reply: str) -> str:
-    """A reply without its reasoning and its code fences. Raises Unreadable for none, and for a refusal."""
-    thought, text = split_thinking(reply)
-    if thought is None and text.lstrip().startswith("<think>"):
-        raise Unreadable("it ends before its reasoning does")
-    text = _FENCE.sub("", text).strip()
+def said(reply: str, candidate: str = "") -> str:
+    """A reply without its reasoning and its code fences.
+
+    Reasoning stands before all else and is closed once: an answer in reasoning that was cut off is a draft. Where the
+    candidate holds the mark that closes it, a reply with one can't be taken apart. Raises Unreadable, also for an
+    empty reply and for a refusal.
+    """
+    text = _FENCE.sub("", reply).strip()
+    _, *rest = _CLOSES.split(text)
+    if len(rest) > 1 or (rest and _CLOSES.search(html.unescape(candidate))):
+        raise Unreadable("it is not clear where its reasoning ends")
+    if opened := _OPENS.search(text):
+        if opened.start() or not rest:
+            raise Unreadable("its reasoning has no beginning or no end")
+        if _OPENS.search(rest[0]):
+            raise Unreadable("it reasons again after its answer began")
+    text = rest[0].strip() if rest else text
     if not text:
         raise Unreadable("it is empty")
     if is_refusal(text):
@@ -30,14 +44,20 @@ def said(reply: str) -> str:
     return text
 
 
-def json_object(reply: str, keys: Collection[str] = (), candidate: str = "") -> dict[str, Any]:
+def repeats(piece: str, others: Iterable[str]) -> bool:
+    """Whether a piece of a reply stands word for word in another text: the candidate, the example of the prompt."""
+    squeezed = _squeezed(piece)
+    return any(squeezed in _squeezed(other) for other in others)
+
+
+def json_object(reply: str, keys: Collection[str] = (), candidate: str = "", examples: Collection[str] = ()) -> Object:
     """The one JSON object of a reply. Words may stand around it, other braces may not.
 
-    Raises Unreadable where there is none or another one follows, where a key is missing or stands twice, and where all
-    of it stands in the candidate: a judge that quotes an answer which a report holds ready, and is cut short before its
-    own, has said nothing.
+    Raises Unreadable where there is none or another one follows, where a key is missing or stands twice, and where the
+    candidate or an example of the prompt holds the same object: a judge that quotes an answer which stands there ready,
+    and is cut short before its own, has said nothing.
     """
-    text = said(reply)
+    text = said(reply, candidate)
     start = max(text.find("{"), 0)
     try:
         found, end = _DECODER.raw_decode(text, start)
@@ -49,13 +69,27 @@ def json_object(reply: str, keys: Collection[str] = (), candidate: str = "") -> 
         raise Unreadable("more than one JSON object stands there")
     if lacking := [key for key in keys if key not in found]:
         raise Unreadable(f"its JSON lacks {', '.join(lacking)}")
-    if _squeezed(text[start:end]) in _squeezed(candidate):
-        raise Unreadable("it repeats what stands in the text that is judged")
+    shown = next(_objects(html.unescape(text[start:end])), found)
+    if any(shown == each for other in (candidate, *examples) for each in _objects(html.unescape(other))):
+        raise Unreadable("it repeats what stands ready in the candidate or in the example")
     return found
 
 
+def _objects(text: str) -> Iterator[Object]:
+    """The JSON objects of a text, outermost ones."""
+    at = text.find("{")
+    while at >= 0:
+        try:
+            value, end = json.JSONDecoder().raw_decode(text, at)
+        except (ValueError, RecursionError):
+            end = at + 1
+        else:
+            yield value
+        at = text.find("{", end)
+
+
 def _squeezed(text: str) -> str:
-    return "".join(html.unescape(text).split())
+    return "".join(html.unescape(text).split()).casefold()
 
 
 def count(value: object, what: str) -> int:
