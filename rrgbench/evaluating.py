@@ -68,7 +68,9 @@ def score_stage(
                 scores += done.scores
                 if done.fault:
                     # Warnings are printed, and logs are read by others: what was raised may quote a report.
-                    said = done.fault if plan.terms == "open" else done.fault.partition(":")[0]
+                    # A RunError is the core's own, of a language model that can't go on: it quotes none.
+                    whole = plan.terms == "open" or done.fault.startswith("RunError: ")
+                    said = done.fault if whole else done.fault.partition(":")[0]
                     state.warnings.append(f"the metric {metric.spec} failed under {each.name}: {said}")
                     state.faults.append(f"{metric.spec}@{each.name}: {done.fault}")
                 rows = rows.join(done.rows.add_prefix(f"{metric.spec}@{each.name}/"))

@@ -226,6 +226,8 @@ def metric_of(signature: str) -> Part:
     of = signatures.fields(signature)
     catalogue = plugins.catalogue()
     name = of[signatures.METRIC]
+    if hasattr(load_class(catalogue.entry("metric", name)), "row"):
+        raise UsageError("it asks a language model; `rrgbench score FOLDER --metric …` asks it, or takes replies=FILE")
     try:
         part = build(catalogue, "metric", name)
     except UsageError:

@@ -97,22 +97,48 @@ class Recorded:
         frame = tables.read_table(path)
         if lacking := [name for name in ("study_id", "reply") if name not in frame.columns]:
             raise UsageError(f"{path}: there is no column {lacking[0]!r}; recorded replies have study_id and reply.")
-        self._in_order: dict[str, list[Line]] = defaultdict(list)
+        self._in_order: dict[tuple[str, str], list[Line]] = defaultdict(list)
+        self._answering: dict[tuple[str, str], tuple[str | None, ...]] = {}  # the texts that these were taken for
+        self._judges: dict[str, None] = {}
         self._by_prompt: dict[tuple[str, str], list[Line]] = defaultdict(list)
         models = set()
         for line in ({str(key): str(cell) for key, cell in row.items()} for row in frame.to_dict("records")):
             if prompt := line.get("prompt"):
                 self._by_prompt[line["study_id"], prompt].append(line)
+                self._judges[line.get("metric", "")] = None
             elif not line.get("failure"):  # else it says why there is no score, and is no reply
-                self._in_order[line["study_id"]].append(line)
+                self._in_order[line["study_id"], line.get("image_id", "")].append(line)
             models.add(line.get("model", ""))
         named = "+".join(sorted(filter(None, models))) or "not named"
         self.signature = f"replies:file|judge:{named}"  # which file: no property of the way a score is made
 
+    def check(self, name: str) -> None:
+        """Raise UsageError where the file has what several judges replied, or one that was asked twice."""
+        mine = [metric for metric in self._judges if metric.partition(":")[0] == name]
+        if len(mine) > 1:
+            raise UsageError(
+                f"{self._path} holds what several judges replied ({', '.join(mine)}): keep the lines of one of them, by"
+                " their 'metric'."
+            )
+
+    def check_studies(self, ids: Sequence[str]) -> None:
+        """Raise UsageError where the file has no reply to any of these studies."""
+        there = {study_id for study_id, _ in (*self._by_prompt, *self._in_order)}
+        if not there & set(ids):
+            raise UsageError(
+                f"{self._path} has no reply to any of these studies: its first study_id is"
+                f" {next(iter(there), 'none')!r}, a study here is {ids[0]!r}."
+            )
+
     def ask_for(self, case: Case) -> Ask:
-        """An ``ask`` that gives the replies of one case."""
+        """An ``ask`` that gives the replies of one case. Those without a prompt are for one text of a study alone."""
         study_id = case.study.study_id
-        in_order = iter(self._in_order.get(study_id, ()))
+        place = next(
+            (place for place in ((study_id, case.image_id or ""), (study_id, "")) if place in self._in_order),
+            (study_id, ""),
+        )
+        texts = (case.candidate, case.reference, case.image_id)
+        in_order = iter(self._in_order[place] if self._answering.setdefault(place, texts) == texts else ())
         given: Counter[str] = Counter()
 
         async def ask(messages: Sequence[Message], schema: Mapping[str, Any] | None = None) -> Completion:
@@ -157,7 +183,10 @@ def is_judge(metric: Part) -> bool:
 
 def check_judge(metric: Part, hosts: frozenset[str] | None, budget: Budget) -> list[str]:
     """Warnings on a judge's language model. Raises UsageError where it can't be asked as it is wished to be."""
-    if not is_judge(metric) or (llm := _llm(metric)) is None:
+    if not is_judge(metric):
+        return []
+    if (llm := _llm(metric)) is None:
+        metric.obj.recorded.check(metric.name)
         return []
     if not hasattr(llm.obj, "complete"):
         raise UsageError(f"{llm.spec} is no language model: {metric.name} can't ask it. `rrgbench list llms` has some.")
@@ -175,14 +204,19 @@ def rows_of(metric: Part, cases: Sequence[Case], judging: Judging | None, protoc
     llm = _llm(metric)
     if judging is None and llm is not None:
         raise UsageError(f"{metric.spec} asks a language model, which can't be done here; give it replies=FILE.")
+    if llm is None:
+        metric.obj.recorded.check_studies([case.study.study_id for case in cases])
     meters: list[Meter] = []
     lines: list[Line] = []
-    outcomes = run_async(_judge(metric, llm, cases, judging, meters, lines))
-    if judging is not None:
-        name = f"{metric.spec}@{protocol}"
-        failures = Counter(each.kind for each in outcomes if isinstance(each, Failure))
-        judging.usage[name] = _usage(meters) | _read(lines) | {"failures": dict(failures)}
-        judging.lines += [{"metric": metric.public, "protocol": protocol, **line} for line in lines]
+    outcomes: list[Mapping[str, float] | Failure] = [Failure("judge", "was not judged")] * len(cases)
+    try:
+        run_async(_judge(metric, llm, cases, judging, meters, lines, outcomes))
+    finally:
+        if judging is not None:
+            failures = Counter(each.kind for each in outcomes if isinstance(each, Failure))
+            used = _usage(meters) | _read(lines) | {"failures": dict(failures)}
+            judging.usage[f"{metric.spec}@{protocol}"] = used
+            judging.lines += [{"metric": metric.public, "protocol": protocol, **line} for line in lines]
     records = [{} if isinstance(each, Failure) else dict(each) for each in outcomes]
     return pd.DataFrame(records, index=[case.study.study_id for case in cases], dtype=float)
 
@@ -198,12 +232,12 @@ async def _judge(
     judging: Judging | None,
     meters: list[Meter],
     lines: list[Line],
-) -> list[Mapping[str, float] | Failure]:
-    """The row of each case, or why there is none."""
+    outcomes: list[Mapping[str, float] | Failure],
+) -> None:
+    """Fill ``outcomes`` with the row of each case, or why there is none. Raises RunError."""
     asker = None
     if llm is not None and judging is not None:
         asker = Asker(llm, judging.cache, judging.timeout, judging.hosts, judging.budget)
-    outcomes: list[Mapping[str, float] | Failure] = [Failure("judge", "was not judged")] * len(cases)
 
     async def one(at: int) -> None:
         case = cases[at]
@@ -231,7 +265,6 @@ async def _judge(
 
     with progress.stage(f"judge {metric.name}", len(cases), "reports", inner=True) as advance:
         await for_each(llm, asker, range(len(cases)), one)
-    return outcomes
 
 
 class _Recording:

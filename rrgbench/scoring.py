@@ -26,7 +26,8 @@ _NEEDS = (*_MADE, "reference", "labels")
 
 UNIT = ("study_id", "image_id")  # the index of kept rows; image_id is blank where the unit is the study
 UNDEFINED = "undefined on these studies (of a label: no positive or no negative case)"
-_FAILED = "no report could be judged ({} failed; `judges` in manifest.json says why)"
+_FAILED = "no report could be judged ({} failed; replies.jsonl in the run folder says why)"
+_UNJUDGED = "undefined: no report has what it is computed from"
 UNITS = {"study": "studies", "image": "images"}
 INTERVALS = "bca"  # how they are made, as scores.json says it: docs/statistics.md
 MANY = 10  # a metric with more scores than this says once, under its own name, that it could not be computed
@@ -145,7 +146,7 @@ def score(metric: Part, protocol: Protocol, all_cases: Sequence[Case], terms: Te
     )
     given = len(rows.dropna(how="all"))
     reached = metric.obj.judged(rows) if values and judging.is_judge(metric) else {}
-    if lost := [of.failed for of in reached.values() if of.failed and not of.n]:
+    if lost := [of.failed for name, of in reached.items() if of.failed and not np.isfinite(values[name])]:
         fault = _FAILED.format(max(lost))
     units = [(case.study.study_id, case.image_id or "") for case in usable[: len(rows)]]
     rows.index = pd.MultiIndex.from_tuples(units, names=UNIT)
@@ -165,13 +166,18 @@ def score(metric: Part, protocol: Protocol, all_cases: Sequence[Case], terms: Te
                 n_failed=len(asked) - len(usable) + of.failed + emptied,
                 higher_is_better=directions.get(name, True),
                 signature=signature,
-                reason=None
-                if defined
-                else reason or (_FAILED.format(of.failed) if of.failed and name in reached else UNDEFINED),
+                reason=None if defined else reason or _undefined(reached.get(name)),
                 **_bounds(of),
             )
         )
     return Scored(tuple(scores), rows, time.monotonic() - started, fault)
+
+
+def _undefined(of: Judged | None) -> str:
+    """Why a score has no value; ``of``, how far a judge got with it."""
+    if of is None:
+        return UNDEFINED
+    return _FAILED.format(of.failed) if of.failed else _UNJUDGED
 
 
 def _bounds(of: Judged) -> dict[str, float]:

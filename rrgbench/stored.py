@@ -39,7 +39,7 @@ class Scored:
             and "judge" in spec.options
             and hasattr(load_class(catalogue.entry("metric", spec.name)), "row")
         ):
-            kept = {name: value for name, value in spec.options.items() if name != "judge"}
+            kept = {name: value for name, value in spec.options.items() if name not in ("judge", "repeat")}
             spec = Spec(spec.name, {**kept, "replies": str(self.replies)})
         return build(catalogue, "metric", spec)
 

@@ -17,6 +17,7 @@ from rrgbench.cache import Cache
 from rrgbench.config import RunConfig, check
 from rrgbench.errors import FAULTS, UsageError
 from rrgbench.parts import Part, build
+from rrgbench.spending import Budget
 from rrgbench.types import Case
 
 LIMIT = 400
@@ -129,16 +130,19 @@ def audit(
     seed: int = 0,
     resamples: int = 1000,
     attestation: Path | None = None,
+    budget: float | None = None,
+    token_budget: int | None = None,
     out: Path = Path("runs"),
 ) -> Audit:
     """Edit the reference reports of a dataset and score each edited one against its own reference.
 
-    Without ``metrics`` all that this machine allows and that read report text. What judges reply is kept in the call
-    cache of the folder ``out``. Raises UsageError.
+    Without ``metrics`` all that this machine allows and that read report text. What judges reply, for ``budget`` US
+    dollars or ``token_budget`` tokens at most, is kept in the call cache of the folder ``out``. Raises UsageError.
     """
     catalogue = plugins.catalogue()
     given = {"split": split, "protocol": protocol, "metric": metrics, "limit": limit, "seed": seed}
-    config = check(RunConfig, {**given, "resamples": resamples, "attestation": attestation, "out": out})
+    asked = {"attestation": attestation, "budget": budget, "token_budget": token_budget, "out": out}
+    config = check(RunConfig, {**given, "resamples": resamples, **asked})
     data = build(catalogue, "dataset", dataset)
     plan = planning.planned(config, {"dataset": data}, *planning.measures(config, catalogue))
     left_out = dict(plan.unavailable)
@@ -157,7 +161,8 @@ def audit(
     weights = scoring.resamples([subject.study for subject in fit], resamples, seed)
     scores: list[Audited] = []
     cache = Cache(out / ".cache.sqlite") if any(map(judging.is_judge, chosen)) else None
-    asking = judging.Judging(cache, config.timeout, plan.hosts) if cache else None
+    spending = Budget(config.budget, config.token_budget)
+    asking = judging.Judging(cache, config.timeout, plan.hosts, spending) if cache else None
     with progress.stage("audit", len(chosen), "metrics") as advance:
         for metric in chosen:
             governance.check_again(metric.public, metric.hosts, plan.hosts)

@@ -37,6 +37,8 @@ def audit(
     seed: Seed = 0,
     resamples: Resamples = 1000,
     attestation: Attestation = None,
+    budget: Annotated[float | None, typer.Option(help="US dollars that new replies of a judge may cost.")] = None,
+    token_budget: Annotated[int | None, typer.Option(help="Tokens that new replies of a judge may use.")] = None,
     out: Annotated[
         Path | None, typer.Option(help="A folder for the page, the figure, the numbers and the log of the edits.")
     ] = None,
@@ -69,6 +71,8 @@ def audit(
             seed=seed,
             resamples=resamples,
             attestation=attestation,
+            budget=budget,
+            token_budget=token_budget,
         )
         if out:
             page.write(done, out)

@@ -25,6 +25,7 @@ from rrgbench.types import Message, Role
 OF_A_STUDY = ("layout", "description", "findings", "indication")
 FINDINGS = ("description", "findings")  # one of the two must be there
 _RULES = "rules"  # texts/rules.md, the same for every prompt
+PACKAGE = "rrgbench.prompts"
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 _FRONT = re.compile(r"---\r?\n(.*?)\r?\n---\r?\n(.*)", re.DOTALL)
 _MESSAGE = re.compile(rf"^\[({'|'.join(get_args(Role))})\][ \t]*$", re.MULTILINE)
@@ -53,7 +54,7 @@ def load(
     placeholders: Collection[str],
     needed: Collection[str],
     own: Path | None = None,
-    package: str = "rrgbench.prompts",
+    package: str = PACKAGE,
 ) -> PromptText:
     """The text of this name that a package has in its folder ``texts``, or the user's ``own`` file in its place.
 
@@ -62,12 +63,14 @@ def load(
     """
     source = str(own) if own else f"{name}.md"
     version, body = _parts(_read(own) if own else _shipped(source, package), source)
-    body = body.replace(f"{{{_RULES}}}", rules())
+    more = [_RULES] if package == PACKAGE else []
+    if more:
+        body = body.replace(f"{{{_RULES}}}", rules())
     for at in _PLACEHOLDER.finditer(body):
         if at[1] not in placeholders:
-            known = ", ".join(f"{{{each}}}" for each in (*placeholders, _RULES))
+            known = ", ".join(f"{{{each}}}" for each in (*placeholders, *more))
             raise UsageError(
-                f"{source}: there is no placeholder {at[0]}.{did_you_mean(at[1], [*placeholders, _RULES])} This prompt"
+                f"{source}: there is no placeholder {at[0]}.{did_you_mean(at[1], [*placeholders, *more])} This prompt"
                 f" has: {known}."
             )
     if not any(f"{{{each}}}" in body for each in needed):
@@ -100,7 +103,7 @@ def signed(kind: str, version: str, text: str) -> str:
     return f"{kind}:{version}-{sha256(text.encode()).hexdigest()[:8]}"
 
 
-def _shipped(file: str, package: str = "rrgbench.prompts") -> str:
+def _shipped(file: str, package: str = PACKAGE) -> str:
     return files(package).joinpath("texts", file).read_text(encoding="utf-8")
 
 

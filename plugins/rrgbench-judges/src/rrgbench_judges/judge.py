@@ -43,6 +43,8 @@ class LLMJudge:
                 f"{self.name} asks a language model: {self.name}:judge=local (`rrgbench list llms` has more), {both}:"
                 f" {self.name}:replies=FILE with study_id and reply."
             )
+        if replies and repeat != 1:
+            raise UsageError(f"{self.name}: repeat asks a judge once more; recorded replies are what they are.")
         if repeat < 1:
             raise UsageError(f"{self.name}: repeat must be 1 or more, not {repeat}.")
         self.repeat = repeat
@@ -50,7 +52,10 @@ class LLMJudge:
         self.texts: dict[str, PromptText] = {}
         for name, placeholders in self.asks.items():
             own = text if len(self.asks) == 1 else None
-            self.texts[name] = texts.load(name, placeholders, placeholders, own, "rrgbench_judges")
+            self.texts[name] = loaded = texts.load(name, placeholders, placeholders, own, "rrgbench_judges")
+            told = "".join(message.content for message in loaded.messages)
+            if lacking := [p for p in ("candidate", "reference") if p in placeholders and f"{{{p}}}" not in told]:
+                raise UsageError(f"{own}: lacks {{{lacking[0]}}}, without which the judge can't compare two reports.")
 
     @property
     def examples(self) -> list[str]:
