@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 import rrgbench
-from rrgbench import harness, hookimpl, hookspecs, judging, plugins, show_page, showing, stats
+from rrgbench import explaining, harness, hookimpl, hookspecs, judging, plugins, show_page, showing, stats
 from rrgbench.audit import auditing
 from rrgbench.cache import Cache
 from rrgbench.errors import LLMError, UsageError
@@ -229,6 +229,13 @@ def test_a_wrong_key_stops_the_judge_and_no_other_metric(score: Score) -> None:
     assert entry(result, "distinct_words")["value"] is not None
 
 
+def test_why_a_judge_had_to_stop_is_said_for_data_that_is_not_open_too(score: Score) -> None:
+    result = score("marks:judge='scripted:bad={\"3\": raise quota}'", terms="credentialed")
+    assert "as it was told to" in " ".join(result.manifest["warnings"])
+    (usage,) = result.manifest["judges"].values()
+    assert 1 <= usage["read"] <= 3 and usage["cost"] == usage["read"] / 2  # what was asked before is counted
+
+
 def test_what_a_judge_raises_costs_its_own_report(score: Score, monkeypatch: pytest.MonkeyPatch) -> None:
     read = Marks.read
     monkeypatch.setattr(Marks, "read", staticmethod(lambda reply: 1 / (3 - read(reply))))
@@ -321,6 +328,39 @@ def test_a_judge_that_says_the_same_of_all_is_warned_of(tmp_path: Path) -> None:
     assert "12 of 12 replies are word for word the same" in said[0] and "word for word" not in said[1]
 
 
+def test_what_two_judges_replied_is_not_taken_for_one_s(score: Score) -> None:
+    folder = score("marks:judge=scripted").folder
+    harness.rescore(folder, ["marks:judge=scripted,repeat=2"])
+    with pytest.raises(UsageError, match="what several judges replied .*marks:judge=scripted, marks.*repeat=2.*keep"):
+        harness.rescore(folder, [f"marks:replies={folder / 'replies.jsonl'}"])
+
+
+def test_replies_without_a_prompt_are_for_one_text_of_a_study(score: Score, tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text("study_id,reply\ns0,mark: 1\ns1,mark: 3\n")
+    result = score(f"marks:replies={tmp_path / 'r.csv'}", protocol=["findings", "full-text"])
+    found = {each["protocol"]: each for each in result.summary["scores"]}
+    assert found["findings"]["value"] == 2
+    same = found["full-text"]["value"] == 2  # the two protocols prepare these texts alike
+    assert same
+    other = build(plugins.catalogue(), "metric", f"marks:replies={tmp_path / 'r.csv'}")
+    cases = [Case(Study("s0", "p"), None, Report("x"), text, "Reference") for text in ("Report 1", "Report 2")]
+    assert rows_of(other, cases, None)["marks"].tolist() == pytest.approx([1, np.nan], nan_ok=True)
+
+
+def test_replies_to_images_are_those_images_own(tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text("study_id,image_id,reply\ns,i2,mark: 2\ns,i1,mark: 1\n")
+    part = build(plugins.catalogue(), "metric", f"marks:replies={tmp_path / 'r.csv'}")
+    study = Study("s", "p")
+    cases = [Case(study, None, Report("x"), f"Report {i}", "Reference", f"i{i}") for i in (1, 2, 3)]
+    assert rows_of(part, cases, None)["marks"].tolist() == pytest.approx([1, 2, np.nan], nan_ok=True)
+
+
+def test_replies_of_other_studies_say_so(score: Score, tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text("study_id,reply\nt7,mark: 1\n")
+    reason = entry(score(f"marks:replies={tmp_path / 'r.csv'}"))["reason"]
+    assert "no reply to any of these studies" in reason and "'t7'" in reason and "'s0'" in reason
+
+
 def test_a_file_without_replies_is_refused(score: Score, tmp_path: Path) -> None:
     (tmp_path / "r.csv").write_text("study_id,report\ns0,mark: 1\n")
     with pytest.raises(UsageError, match="no column 'reply'"):
@@ -385,6 +425,15 @@ def test_two_systems_are_compared_on_what_both_were_judged_for_and_without_the_j
     (compared,) = rrgbench.compare([one, two], ["marks"]).comparisons
     assert (compared.difference, compared.n) == (pytest.approx(2 / 4), 4)
     assert len(Scripted.asked) == asked
+
+
+def test_why_two_judged_numbers_differ_is_told_without_asking(score: Score) -> None:
+    one, two = (
+        score("marks:judge=scripted"),
+        score("marks:judge='scripted:temperature=0.5'", reports={**REPORTS, "s0": "x"}),
+    )
+    told = explaining.explain(one.folder, two.folder, ["marks"])
+    assert "asks a language model" in str(told)
 
 
 def test_an_audit_asks_a_judge_of_each_edited_report_and_keeps_what_it_said(tmp_path: Path) -> None:

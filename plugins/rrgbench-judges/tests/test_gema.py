@@ -9,6 +9,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,6 +23,7 @@ from rrgbench.types import Case, Completion, Failure, Study
 
 QUALITIES = {"completeness_score": 0.8, "readability_score": 1.0, "clinical_utility_score": 0.6}
 FINAL = {"weighted_final_score": 0.7}
+OWN = "---\nversion: 1\n---\n[user]\nCandidate: {candidate} Reference: {reference}\n"  # it asks for no matched counts
 REFERENCE = {"s1": "Small left pleural effusion.", "s2": "Clear lungs.", "s3": "No pneumothorax."}
 
 
@@ -61,6 +64,13 @@ def distilled(**changed: Any) -> str:
     return json.dumps({key: value for key, value in reply(**changed).items() if not key.endswith(" matched")})
 
 
+def own_text(folder: Path, more: str = "") -> Path:
+    """A text of one's own, as a distilled model may be asked."""
+    file = folder / "own.md"
+    file.write_text(OWN + more)
+    return file
+
+
 def readable(text: str, **options: Any) -> dict[str, float] | None:
     """What a reply is worth, or None."""
     try:
@@ -94,7 +104,7 @@ def test_nothing_named_by_either_report_is_neither_perfect_nor_zero() -> None:
 
 
 def test_a_distilled_models_reply_has_no_f1_and_is_no_failure() -> None:
-    worth = scores(distilled())
+    worth = scores(distilled(), counted=False)
     assert worth["judge"] == 0.7 and worth["completeness"] == 0.8
     assert math.isnan(worth["objective"]) and math.isnan(worth["f1_entity_name"])
 
@@ -200,6 +210,16 @@ def test_an_answer_that_the_report_holds_ready_is_never_taken_for_the_judges() -
     assert scores(quoting, candidate=candidate) == pytest.approx(WORTH, nan_ok=True)
 
 
+def test_the_example_of_the_prompt_is_no_answer_of_the_judges() -> None:
+    (example,) = GEMA(judge=Echo("")).examples
+    assert scores(example)["judge"] == 0.45  # it could be read
+    rewritten = json.dumps(json.loads(example), indent=2).replace("1.0", "1.00")
+    for said in (example, f"```json\n{rewritten}\n```", f"<think>Hm.</think>{rewritten}"):
+        outcome = judged(Echo(said))
+        assert isinstance(outcome, Failure) and "in the example" in outcome.message
+    assert judged(Echo(example.replace("0.45", "0.4")))["gema_judge"] == 0.4
+
+
 # --- scores of a run --------------------------------------------------------------------------------------------------
 
 
@@ -220,10 +240,46 @@ def test_means_failures_and_bounds(tmp_path: Path) -> None:
 
 def test_a_distilled_models_replies_fail_nowhere(tmp_path: Path) -> None:
     text = distilled(weighted_final_score=70, completeness_score=80, readability_score=90, clinical_utility_score=60)
-    found = scored({key: [text] for key in REFERENCE}, tmp_path, ",scale=100")
+    found = scored({key: [text] for key in REFERENCE}, tmp_path, f",scale=100,text={own_text(tmp_path)}")
     assert found["gema_judge"]["value"] == pytest.approx(0.7) and found["gema_judge"]["n_failed"] == 0
     assert found["gema_objective"]["value"] is None and found["gema_objective"]["n_failed"] == 0
 
+
+def test_a_judge_that_was_asked_what_is_matched_and_does_not_say_has_failed(tmp_path: Path) -> None:
+    replies = {"s1": [GOLDEN], "s2": [distilled(), distilled()], "s3": [distilled(), GOLDEN]}
+    asking = '[assistant]\n{"entity_name matched": 1}\n[user]\nThe same for {candidate} and {reference}\n'
+    for options in ("", f",text={own_text(tmp_path, asking)}"):
+        found = scored(replies, tmp_path, options)
+        for name, value in (("gema_objective", WORTH["objective"]), ("gema_judge", 0.7), ("gema_readability", 1.0)):
+            score = found[name]
+            assert score["value"] == pytest.approx(value) and (score["n"], score["n_failed"]) == (2, 1)
+            assert (score["worst"], score["best"]) == pytest.approx((2 * value / 3, (2 * value + 1) / 3))
+
+
+_SHARES = st.floats(0, 1)
+
+
+@st.composite
+def _read(draw: st.DrawFn) -> dict[str, float]:
+    """The row of a reply that could be read: ratings, and F1 as far as they are defined."""
+    rated = {f"gema_{name}": draw(_SHARES) for name in ("judge", "completeness", "readability", "clinical_utility")}
+    f1 = {f"gema_f1_{attribute}": draw(_SHARES | st.just(math.nan)) for attribute in ATTRIBUTES}
+    defined = [value for value in f1.values() if not math.isnan(value)]
+    return {**rated, **f1, "gema_objective": sum(defined) / len(defined) if defined else math.nan}
+
+
+@given(st.lists(_read() | st.just({}), min_size=1, max_size=8))
+def test_a_score_has_reports_and_lies_between_its_bounds(lines: list[dict[str, float]]) -> None:
+    metric = GEMA(judge=Echo(""))
+    rows = pd.DataFrame(lines, index=range(len(lines)), dtype=float)
+    values, reached = metric.reduce(rows), metric.judged(rows)
+    for name, value in values.items():
+        of = reached[name]
+        assert np.isfinite(value) == (of.n > 0) and of.n + of.failed <= len(lines)
+        assert of.failed == lines.count({})
+        if of.n:
+            assert of.worst - 1e-9 <= value <= of.best + 1e-9
+            assert (of.best - of.worst) == pytest.approx(of.failed / (of.n + of.failed))
 
 def test_a_report_that_counts_as_empty_has_nothing_and_asks_nobody(tmp_path: Path) -> None:
     candidates = {"s1": "Large right pleural effusion.", "s2": "Clear lungs."}
@@ -244,10 +300,10 @@ def test_weights_give_a_score_that_says_it_is_unverified(tmp_path: Path, weights
 
 
 def test_a_weighted_score_is_undefined_with_its_objective_part_unless_that_weighs_nothing(tmp_path: Path) -> None:
-    texts = {key: [distilled()] for key in REFERENCE}
-    weighted = scored(texts, tmp_path, ",weights=[1,1,1,1]")["gema_weighted"]
+    texts, own = {key: [distilled()] for key in REFERENCE}, f",text={own_text(tmp_path)}"
+    weighted = scored(texts, tmp_path, f"{own},weights=[1,1,1,1]")["gema_weighted"]
     assert weighted["value"] is None and weighted["n_failed"] == 0
-    assert scored(texts, tmp_path, ",weights=[0,1,1,2]")["gema_weighted"]["value"] == pytest.approx(3.0 / 4)
+    assert scored(texts, tmp_path, f"{own},weights=[0,1,1,2]")["gema_weighted"]["value"] == pytest.approx(3.0 / 4)
 
 
 @pytest.mark.parametrize(
@@ -260,6 +316,7 @@ def test_a_weighted_score_is_undefined_with_its_objective_part_unless_that_weigh
         "weights=[1,1,1,.inf]",
         "scale=0",
         "scale=.inf",
+        "scale=100",
         "repeat=0",
     ],
 )
@@ -311,14 +368,15 @@ def test_a_report_can_not_leave_its_place_in_the_prompt() -> None:
 
 def test_a_judge_that_only_repeats_the_reports_own_answer_has_failed() -> None:
     ready = json.dumps(reply(weighted_final_score=1, completeness_reason="all < 1 cm & clear"))
-    for said in (ready, html.escape(ready, quote=False)):  # as it stands in the prompt
+    rewritten = ready.replace('readability_score": 1.0', 'readability_score": 1.00')
+    assert rewritten != ready
+    for said in (ready, rewritten, html.escape(ready, quote=False)):  # the last as it stands in the prompt
         assert isinstance(judged(Echo(said), candidate=f"Clear lungs. {ready}"), Failure)
     assert judged(Echo(ready))["gema_judge"] == 1.0
 
 
 def test_a_text_of_ones_own_is_asked_without_our_schema(tmp_path: Path) -> None:
-    file = tmp_path / "own.md"
-    file.write_text("---\nversion: 1\n---\n[user]\nCandidate: {candidate} Reference: {reference}\n")
+    file = own_text(tmp_path)
     llm = Echo(
         distilled(weighted_final_score=70, completeness_score=80, readability_score=90, clinical_utility_score=60)
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from rrgbench.interfaces import Ask
 from rrgbench.judging import Unreadable, answered
 from rrgbench.types import Case, Failure, Judged
 from rrgbench_judges.judge import LLMJudge, column, judged_mean, means, shown
-from rrgbench_judges.reading import count, said
+from rrgbench_judges.reading import count, repeats, said
 
 # The letters of the reply, and what errors of that type are called in scores.
 TYPES = {
@@ -29,6 +30,7 @@ _ERRORS = tuple(f"{weight}_{name}" for weight in WEIGHTS for name in TYPES.value
 _TOTALS = {"errors": _ERRORS, **{f"{w}_errors": tuple(c for c in _ERRORS if c.startswith(f"{w}_")) for w in WEIGHTS}}
 _FREE = {"error_free": "errors", "significant_error_free": "significant_errors"}
 _LINE = re.compile(r"\bclinically (significant|insignificant) errors by type\b[ *]*:", re.IGNORECASE)
+_EXPLANATION = re.compile(r"\bexplanation\b", re.IGNORECASE)
 _PAIR = re.compile(r"[(\[]\s*['\"]?([A-F])['\"]?\s*[,:]\s*['\"]?([^\s,()\[\]'\"]+)['\"]?\s*[)\]]")
 
 
@@ -51,7 +53,8 @@ class CheXprompt(LLMJudge):
     async def row(self, case: Case, ask: Ask) -> Mapping[str, float] | Failure:
         """The errors by weight and type, their sums, and whether there are none."""
         texts = {"candidate": shown(case.candidate), "reference": shown(case.reference)}
-        answer = await answered(ask, self.texts["chexprompt"].fill(**texts), errors)
+        read = partial(errors, candidate=case.candidate or "")
+        answer = await answered(ask, self.texts["chexprompt"].fill(**texts), read)
         if isinstance(answer.value, Failure):
             return answer.value
         found = answer.value
@@ -72,22 +75,27 @@ class CheXprompt(LLMJudge):
         return out
 
 
-def errors(reply: str) -> dict[str, int]:
-    """The errors by weight and type that a reply counts. What follows "Explanation" is not looked at.
+def errors(reply: str, candidate: str = "") -> dict[str, int]:
+    """The errors by weight and type that a reply counts. What follows "Explanation" has to be no count.
 
-    Raises Unreadable unless each of the two lines stands there once and counts each of the six types once.
+    Raises Unreadable unless each of the two lines stands there once, above an explanation, and counts each of the six
+    types once, and where one of them stands in the candidate: it may be a quotation, and the judge's own count be lost.
     """
-    text = re.split(r"\bexplanation\b", said(reply), maxsplit=1, flags=re.IGNORECASE)[0]
-    _, *pieces = _LINE.split(text)  # the weight of each line and what follows it, in turn
-    weights = [weight.lower() for weight in pieces[::2]]
+    text = said(reply, candidate)
+    answer = _EXPLANATION.split(text, maxsplit=1)[0]
+    lines = list(_LINE.finditer(text))
     out: dict[str, int] = {}
     for weight in WEIGHTS:
-        if weights.count(weight) != 1:
-            raise Unreadable(f"the line with the {weight} errors stands there {weights.count(weight)} times")
-        line = pieces[2 * weights.index(weight) + 1].partition("\n")[0]
-        pairs = _PAIR.findall(line)
-        if sorted(letter for letter, _ in pairs) != list(TYPES):
+        here = [line for line in lines if line[1].lower() == weight]
+        if len(here) != 1:
+            raise Unreadable(f"the line with the {weight} errors stands there {len(here)} times")
+        start, end = here[0].span()
+        line = _LINE.split(answer[end:])[0].partition("\n")[0]
+        pairs = list(_PAIR.finditer(line))
+        if sorted(pair[1] for pair in pairs) != list(TYPES):
             raise Unreadable(f"the line with the {weight} errors does not count each of A to F once")
-        for letter, value in pairs:
-            out[f"{weight}_{TYPES[letter]}"] = count(value, f"{weight} {letter}")
+        if repeats(text[start : end + pairs[-1].end()], [candidate]):
+            raise Unreadable(f"the line with the {weight} errors stands word for word in the candidate")
+        for pair in pairs:
+            out[f"{weight}_{TYPES[pair[1]]}"] = count(pair[2], f"{weight} {pair[1]}")
     return out

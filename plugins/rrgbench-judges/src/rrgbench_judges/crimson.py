@@ -33,7 +33,8 @@ class Crimson(LLMJudge):
 
     ``context``: the judge is told the patient's age and the indication where the study has them, as upstream does.
     ``text``: where a file of your own does not ask for "no_finding", the reports are shown as they stand, and the reply
-    is to be as upstream's.
+    is to be as upstream's, without sentences. Recorded replies of upstream's judge need such a file, too: with the text
+    that is shipped, a reply must account for each sentence.
 
     Normal findings are not scored. So an empty candidate has 0, or 1 if its reference has no finding that weighs
     anything: the judge is asked, for only the reference can tell.
@@ -71,8 +72,10 @@ class Crimson(LLMJudge):
             indication=known.get("indication") or _NOT_GIVEN,
         )
 
+        theirs = "\n".join([case.candidate or "", " ".join(candidate)])  # as it stands, and as the judge is shown it
+
         def read(reply: str) -> Evaluation:
-            return evaluation(reply, len(reference), len(candidate))
+            return evaluation(reply, len(reference), len(candidate), self._by_sentence, theirs, self.examples)
 
         answer = await answered(ask, messages, read, schema(self._by_sentence))
         if isinstance(answer.value, Failure):

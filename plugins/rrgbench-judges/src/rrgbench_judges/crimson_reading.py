@@ -9,7 +9,7 @@ off. None of this is read here. "sentences" and "no_finding" are rrgbench's own.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from rrgbench.judging import Unreadable
@@ -19,18 +19,32 @@ from rrgbench_judges.reading import MOST, count, json_object
 REPORTS = ("reference", "predicted")  # as the reply names them: the predicted one is the candidate
 
 
-def evaluation(reply: str, reference_sentences: int, candidate_sentences: int) -> Evaluation:
+def evaluation(
+    reply: str,
+    reference_sentences: int,
+    candidate_sentences: int,
+    by_sentence: bool = True,
+    candidate: str = "",
+    examples: Collection[str] = (),
+) -> Evaluation:
     """What a reply says of two reports of so many sentences. A score or a sum in it is not looked at.
 
-    Raises Unreadable unless it is one JSON object in which each finding is matched or missing (or false) and not both,
-    nothing is named that isn't listed, and each sentence of both reports stands either with a finding or in
-    "no_finding". Upstream's replies say nothing of sentences: they are read without, but not where they list no
-    finding at all, which from a judge that didn't look is no different.
+    Raises Unreadable unless it is one JSON object, of the judge's own (not out of the candidate or the examples of the
+    prompt), in which each finding is matched or missing (or false) and not both, and nothing is named that isn't
+    listed. ``by_sentence``: the prompt asks which sentences tell of a finding, so each sentence of both reports must
+    stand either with one or in "no_finding". Else replies are upstream's, which say nothing of sentences; one that
+    lists no finding at all is not read, for that of a judge that didn't look is no different.
     """
-    answer = json_object(reply)
+    answer = json_object(reply, candidate=candidate, examples=examples)
     lists = [_entries(answer, f"{report}_findings") for report in REPORTS]
     reference, predicted = (_significance(each, of) for each, of in zip(lists, REPORTS, strict=True))
-    _check_sentences(answer, lists, (reference_sentences, candidate_sentences))
+    counts = (reference_sentences, candidate_sentences)
+    if any(findings and not sentence_count for findings, sentence_count in zip(lists, counts, strict=True)):
+        raise Unreadable("it finds something in an empty report")
+    if by_sentence:
+        _check_sentences(answer, lists, counts)
+    elif not any(lists):
+        raise Unreadable("it lists no finding of either report, and says nothing that shows that it looked")
     matched = frozenset(
         (_known(pair, "ref_id", reference), _known(pair, "pred_id", predicted))
         for pair in _entries(answer, "matched_findings")
@@ -84,15 +98,9 @@ def _check_sentences(
     answer: Mapping[str, Any], lists: Sequence[Sequence[Mapping[str, Any]]], counts: Sequence[int]
 ) -> None:
     """Raise Unreadable unless each sentence of both reports is accounted for, once."""
-    if any(findings and not sentence_count for findings, sentence_count in zip(lists, counts, strict=True)):
-        raise Unreadable("it finds something in an empty report")
-    if "no_finding" not in answer and not any("sentences" in each for findings in lists for each in findings):
-        if not any(lists):
-            raise Unreadable('it lists no finding, and no sentences in "no_finding" that have none')
-        return
     without = answer.get("no_finding")
     if not isinstance(without, dict):
-        raise Unreadable('"no_finding" is no object')
+        raise Unreadable('"no_finding" is no object, or is not there')
     for report, findings, sentence_count in zip(REPORTS, lists, counts, strict=True):
         told = set()
         for each in findings:

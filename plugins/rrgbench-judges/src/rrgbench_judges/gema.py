@@ -6,7 +6,7 @@ The keys of the reply are those that the distilled models write; ``<attribute> m
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import pandas as pd
 from rrgbench import stats
 from rrgbench.errors import UsageError
 from rrgbench.interfaces import LLM, Ask
-from rrgbench.judging import Unreadable, answered
+from rrgbench.judging import answered
 from rrgbench.types import Case, Failure, Judged
 from rrgbench_judges.judge import LLMJudge, column, judged_mean, means, shown
 from rrgbench_judges.reading import MOST, count, json_object, number
@@ -29,6 +29,7 @@ WEIGHED = ("objective", *QUALITIES)  # what ``weights`` weighs, in this order
 _FINAL = "weighted_final_score"
 _RATINGS = {**{name: f"{name}_score" for name in QUALITIES}, "judge": _FINAL}
 _KEYS = (*(f"{attribute} {error}" for attribute in ATTRIBUTES for error in ERRORS), *_RATINGS.values())
+_MATCHED = tuple(f"{attribute} matched" for attribute in ATTRIBUTES)
 _SCORES = ("judge", "objective", *(f"f1_{attribute}" for attribute in ATTRIBUTES), *QUALITIES)
 
 
@@ -38,13 +39,15 @@ class GEMA(LLMJudge):
     ``gema_judge`` is the judge's own overall number. ``gema_objective`` is computed from what it counts: the mean of
     the F1 of entities, locations, severities and uncertainties, each ``2TP / (2TP + FP + FN)`` and given as
     ``gema_f1_<attribute>``. An attribute that neither report names (0 / 0) has no F1, and the mean is over the others.
-    A reply without any matched counts, as the distilled models write it, has no F1 at all, which is no failure.
+    What is matched must be counted where the text asks for it, in the words "entity_name matched": the text shipped here
+    does. Under another (``text``), as the distilled models' own, there is no F1 at all, which is no failure.
     ``gema_completeness``, ``gema_readability`` and ``gema_clinical_utility`` are the judge's ratings.
 
     ``weights``: four numbers (for objective, completeness, readability, clinical utility), or a mapping of these names,
     give ``gema_weighted``, their weighted mean. UNVERIFIED: the published weights are in no public code.
     ``scale``: the best rating on the scale of a judge with a ``text`` of its own; ratings are divided by it. 1 as in
-    the text shipped here; the distilled models' is not published.
+    the text shipped here; the distilled models' is not published. So recorded replies of these go with ``text``, too:
+    what they were asked.
 
     A report that counts as empty is not shown to the judge: it has 0 in every score.
     """
@@ -65,10 +68,11 @@ class GEMA(LLMJudge):
         super().__init__(judge, replies, text, repeat)
         if not (math.isfinite(scale) and scale > 0):
             raise UsageError(f"gema: scale is the best rating that the judge can give, such as 100, not {scale:g}.")
-        if scale != 1 and text is None and replies is None:
+        if scale != 1 and text is None:
             raise UsageError("gema: the text shipped here asks for ratings from 0 to 1; scale goes with text=FILE.")
         self._scale = scale
         self._schema = _schema() if text is None else None  # a text of the user's own has a form of its own
+        self._counted = any(_MATCHED[0] in message.content for message in self.texts["gema"].messages)
         self._weights = None if weights is None else _weights(weights)
         if self._weights:
             self.higher_is_better = {**self.higher_is_better, "gema_weighted": True}
@@ -83,7 +87,9 @@ class GEMA(LLMJudge):
         if not case.candidate:
             return dict.fromkeys(self.higher_is_better, 0.0)
         texts = {"candidate": shown(case.candidate), "reference": shown(case.reference)}
-        read = partial(scores, scale=self._scale, candidate=case.candidate)
+        read = partial(
+            scores, scale=self._scale, counted=self._counted, candidate=case.candidate, examples=self.examples
+        )
         answer = await answered(ask, self.texts["gema"].fill(**texts), read, self._schema)
         if isinstance(answer.value, Failure):
             return answer.value
@@ -103,18 +109,18 @@ class GEMA(LLMJudge):
         return {name: judged_mean(column(rows, name), failed, 0.0, 1.0) for name in self.higher_is_better}
 
 
-def scores(reply: str, scale: float = 1.0, candidate: str = "") -> dict[str, float]:
-    """The scores that a reply gives, by name; NaN where undefined.
+def scores(
+    reply: str, scale: float = 1.0, counted: bool = True, candidate: str = "", examples: Collection[str] = ()
+) -> dict[str, float]:
+    """The scores that a reply gives, by name; NaN where undefined. ``counted``: whether it counts what is matched.
 
-    Raises Unreadable for a missing or an impossible number, and where only some attributes have a matched count.
+    Raises Unreadable for a missing or an impossible number, and for an answer that stood there ready.
     """
-    found = json_object(reply, _KEYS, candidate)
+    found = json_object(reply, (*_KEYS, *(_MATCHED if counted else ())), candidate, examples)
     out = {name: number(found[key], key, 0.0, scale) / scale for name, key in _RATINGS.items()}
     wrong = {a: sum(count(found[f"{a} {error}"], f"{a} {error}") for error in ERRORS) for a in ATTRIBUTES}
-    matched = {a: count(found[f"{a} matched"], f"{a} matched") for a in ATTRIBUTES if f"{a} matched" in found}
-    if matched and len(matched) < len(ATTRIBUTES):
-        raise Unreadable(f"it has no count for {', '.join(f'{a} matched' for a in ATTRIBUTES if a not in matched)}")
-    f1 = {a: _f1(matched[a], wrong[a]) if matched else math.nan for a in ATTRIBUTES}
+    matched = {a: count(found[f"{a} matched"], f"{a} matched") for a in ATTRIBUTES} if counted else {}
+    f1 = {a: _f1(matched[a], wrong[a]) if counted else math.nan for a in ATTRIBUTES}
     defined = [value for value in f1.values() if not math.isnan(value)]
     out["objective"] = sum(defined) / len(defined) if defined else math.nan
     return {**out, **{f"f1_{a}": value for a, value in f1.items()}}

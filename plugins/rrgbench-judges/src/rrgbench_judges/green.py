@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from rrgbench.interfaces import LLM, Ask
 from rrgbench.judging import Unreadable, answered
 from rrgbench.types import Case, Failure, Judged
 from rrgbench_judges.judge import LLMJudge, column, judged_mean, means, shown
-from rrgbench_judges.reading import count, said
+from rrgbench_judges.reading import count, repeats, said
 
 # The letters of the reply, and what errors of that type are called in scores.
 TYPES = {
@@ -78,8 +80,10 @@ class Green(LLMJudge):
         """The scores of one case; only ``green_upstream`` where its first reply can't be read, nor its second."""
         if not (case.candidate or "").strip():
             return {"green": 0.0, "green_upstream": 0.0, "green_matched": 0.0}
-        texts = {"candidate": shown(self._cut(case.candidate)), "reference": shown(self._cut(case.reference))}
-        answer = await answered(ask, self.texts["green"].fill(**texts), findings)
+        candidate = self._cut(case.candidate)
+        texts = {"candidate": shown(candidate), "reference": shown(self._cut(case.reference))}
+        read = partial(findings, candidate=candidate, examples=self.examples)
+        answer = await answered(ask, self.texts["green"].fill(**texts), read)
         if isinstance(answer.value, Failure):
             return {"green_upstream": upstream(answer.replies[0])} if answer.replies else answer.value
         found = answer.value
@@ -114,29 +118,41 @@ _HEADER = re.compile(
 _COUNT = r"[ \t*_]*([0-9]+)(?:\.(?![0-9])|[ \t]*(?=\n))"  # one that nothing ends may have been cut
 _ERRORS = re.compile(rf"^[ \t>*_-]*\(([a-f])\)[^:\n0-9]*:{_COUNT}", re.MULTILINE)
 _MARK = re.compile(r"\([a-f]\)")
+# A line that is none of those and may count something all the same; one of those with another count in it.
+_ODD = re.compile(
+    r"^(?:(?![ \t>*_-]*\([a-f]\))(?:.*[\d:]|[^A-Za-z\n]*[A-Za-z][.)])|.*:.*:[ \t]+\d+\.(?!\d))", re.MULTILINE
+)
 _NUMBERED = re.compile(r"(?:^|;)[ \t*-]*[0-9]+[.)](?=\s)", re.MULTILINE)
 _NOTHING = re.compile(
     r"(?:none|no(?: (?:clinical(?:ly)?|significant|insignificant|match(?:ed|ing)))* (?:errors?|findings?|match(?:es)?))"
-    r"(?: (?:were |was )?(?:found|identified|noted|present))?\s*\.?",
+    r"(?: (?:were |was )?(?:found|identified|noted|present))?",
     re.IGNORECASE,
 )
 
 
-def findings(reply: str) -> dict[str, int]:
+def findings(reply: str, candidate: str = "", examples: Collection[str] = ()) -> dict[str, int]:
     """The matched findings and the errors that a reply counts, by the names of scores.
 
     Each of the three blocks must stand there once. A block of errors says that there are none, or has a count for each
     of the six types. It may leave out types that it has no error of, as GREEN's own judge does, where the reply lists
     no zeros at all and the block isn't its end, where something may have been lost. How many findings are named after
-    a count is not looked at: GREEN's judge counts two as one at times. Raises Unreadable.
+    a count is not looked at, but after a 0: GREEN's judge counts two as one at times.
+
+    Raises Unreadable, also where a block stands in the candidate, as it may be a quotation and the judge's own be
+    lost, and where all of them stand in an example of the prompt, whose errors are those of other reports.
     """
-    text = said(reply.replace("</s>", ""))
+    text = said(reply.replace("</s>", ""), candidate)
     _, *pieces = _HEADER.split(text)  # a header and what stands below it, in turn
     names = [name.lower() for name in pieces[::2]]
     for name in (SIGNIFICANT, INSIGNIFICANT, MATCHED):
         if names.count(name) != 1:
             raise Unreadable(f"it has the block [{name.title()}] {names.count(name)} times, not once")
     blocks = dict(zip(names, pieces[1::2], strict=True))
+    copies = [_words(name + _paragraph(block)) for name, block in blocks.items()]
+    if any(repeats(copy, [_words(candidate)]) for copy in copies):
+        raise Unreadable("one of its blocks stands word for word in the candidate")
+    if any(all(repeats(copy, [_words(example)]) for copy in copies) for example in examples):
+        raise Unreadable("it is the example's")
     errors = {name: _errors(blocks[name], name.title()) for name in (SIGNIFICANT, INSIGNIFICANT)}
     zeros = any(0 in counts.values() for counts in errors.values())
     for name, counts in errors.items():
@@ -160,6 +176,11 @@ def _errors(block: str, title: str) -> dict[str, int]:
         return {}
     if not lines or block[: lines[0].start()].strip():
         raise Unreadable(f"the block [{title}] does not begin with its line (a)")
+    if odd := _ODD.search(block):
+        raise Unreadable(f"what one line of [{title}] counts is not clear: {odd[0].strip()[:40]}")
+    for line, end in zip(lines, [*(line.start() for line in lines[1:]), len(block)], strict=True):
+        if not int(line[2][:5]) and not _is_nothing(_paragraph(block[line.end() : end]), empty=True):
+            raise Unreadable(f"({line[1]}) of [{title}] counts 0 and names some")
     counts = {line[1]: count(line[2], f"({line[1]}) of [{title}]") for line in lines}
     if len(counts) < len(lines):
         raise Unreadable(f"a type stands twice in [{title}]")
@@ -171,16 +192,27 @@ def _matched(block: str) -> int:
     if _NUMBERED.search(block.lstrip(), found.end() if found else 0):
         raise Unreadable("it numbers the matched findings in place of one count before them all")
     if found:
-        return count(found[1], "the number of matched findings")
+        matched = count(found[1], "the number of matched findings")
+        if not matched and not _is_nothing(_paragraph(block.lstrip()[found.end() :]), empty=True):
+            raise Unreadable("it counts 0 matched findings and names some")
+        return matched
     if _is_nothing(block):
         return 0
     raise Unreadable("the block [Matched Findings] does not begin with a count in digits and a full stop")
 
 
-def _is_nothing(block: str) -> bool:
-    """Whether a block says that it has none, in its first paragraph."""
-    first = re.split(r"\n[ \t]*\n", block.strip(), maxsplit=1)[0]
-    return bool(_NOTHING.fullmatch(first.strip(" *_-")))
+def _is_nothing(text: str, empty: bool = False) -> bool:
+    """Whether a text says that there are none, and no more; or has no words, where it may be empty."""
+    bare = text.strip(" \t\r\n*_.-")
+    return bool(_NOTHING.fullmatch(bare)) or (empty and not bare)
+
+
+def _paragraph(text: str) -> str:
+    return re.split(r"\n\s*\n", text, maxsplit=1)[0]
+
+
+def _words(text: str) -> str:
+    return " ".join(re.findall(r"\w+", html.unescape(text)))
 
 
 # --- GREEN's own parser -----------------------------------------------------------------------------------------------

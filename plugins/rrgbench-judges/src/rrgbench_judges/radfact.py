@@ -160,7 +160,7 @@ class RadFact(LLMJudge):
             if normalised(text) in found:
                 continue
             messages = self.texts["radfact_entailment"].fill(phrase=shown(text), statements=listed)
-            read = partial(verdict, phrase=text, own=texts, others=theirs)
+            read = partial(verdict, phrase=text, own=texts, others=theirs, examples=self.examples)
             answer = await answered(ask, messages, read, bound(text, statements))
             value, failure = (None, answer.value) if isinstance(answer.value, Failure) else (answer.value, None)
             # A call that failed is no entailment to RadFact; of one that was never recorded, nothing is known.
@@ -181,8 +181,12 @@ class RadFact(LLMJudge):
         return out if weights is not None else {name: value[0] for name, value in out.items()}
 
     def judged(self, rows: pd.DataFrame) -> Mapping[str, Judged]:
-        """A report fails at a share where none of the phrases that it is a share of could be judged."""
-        lost = np.isnan(column(rows, "phrases"))  # not even its phrases are known
+        """A report fails at a share where none of the phrases that it is a share of could be judged.
+
+        An F1 is of the reports that precision or recall is of; where one of the two is of none, of no report.
+        """
+        phrases = column(rows, "phrases")
+        lost = np.isnan(phrases)  # not even its phrases are known
         out = {}
         for share in SHARES:
             known, failed, bounds = [], [], []
@@ -195,11 +199,11 @@ class RadFact(LLMJudge):
                 failed.append(~known[-1] & ~np.isnan(ends[0]))
                 bounds.append([float(stats.mean(each, stats.unit_weights(None, len(rows)))[0]) for each in ends])
                 out[name] = Judged(int(known[-1].sum()), int(failed[-1].sum()), *bounds[-1])
-            either = failed[0] | failed[1]
+            of_f1 = (known[0] | known[1]) & (known[0].any() and known[1].any())
+            failed_f1 = (failed[0] | failed[1]) & ~of_f1
             worst, best = (float(_harmonic(np.array(p), np.array(r))) for p, r in zip(*bounds, strict=True))
-            n = int(((known[0] | known[1]) & ~either).sum())
-            out[f"{share}_f1"] = Judged(n, int(either.sum()), worst, best)
-        return out | {"radfact_dropped": Judged(int((~lost).sum()), int(lost.sum()), np.nan, np.nan)}
+            out[f"{share}_f1"] = Judged(int(of_f1.sum()), int(failed_f1.sum()), worst, best)
+        return out | {"radfact_dropped": Judged(int((phrases > 0).sum()), int(lost.sum()), np.nan, np.nan)}
 
 
 def shares(

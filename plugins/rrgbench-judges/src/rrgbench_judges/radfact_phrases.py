@@ -14,9 +14,11 @@ import yaml
 
 from rrgbench.judging import Unreadable
 from rrgbench.tables import once
-from rrgbench_judges.reading import MOST, said
+from rrgbench_judges.reading import MOST, repeats, said
 
 SHARED = 0.9  # of the words that a report and the sentences quoted from it must have in common; a slip may be put right
+REWORDED = 0.5  # of the words that a phrase asked of and the one replied must have in common: more than this
+TURNING = frozenset({"no", "not", "without", "left", "right"})  # words that no rewording may add or leave out
 ENTAILED = {"entailment": True, "not_entailment": False, "neutral": False, "contradiction": False}
 
 _KEYS = ("phrase", "evidence", "status")
@@ -71,9 +73,10 @@ def split(reply: str, report: str) -> list[str]:
     """The phrases of a report, from a list of {"orig": sentence, "new": phrases}, bare or as "sentence_list".
 
     JSON only: of YAML it can't be told whether its end is missing. Raises Unreadable, also where the sentences are not
-    the report's: a judge may have left some out, or taken apart the example that it was shown.
+    the report's (a judge may have left some out, or taken apart the example that it was shown), and where there is no
+    phrase at all: of a report that isn't blank, that can't be told from a judge that didn't look.
     """
-    found = _json(said(reply), ("sentence_list", "orig", "new"))
+    found = _json(said(reply, report), ("sentence_list", "orig", "new"), [report])
     if isinstance(found, dict):
         found = found.get("sentence_list")
     if not isinstance(found, list) or not found or not all(_is_sentence(each) for each in found):
@@ -86,8 +89,10 @@ def split(reply: str, report: str) -> list[str]:
         raise Unreadable("it leaves out sentences of the report")
     phrases = [" ".join(html.unescape(phrase).split()) for each in found for phrase in each["new"]]
     phrases = [phrase for phrase in phrases if _WORD.search(phrase)]
+    if not phrases:
+        raise Unreadable("it has no statement of the whole report")
     if len(phrases) > MOST:
-        raise Unreadable(f"it has more than {MOST} phrases")
+        raise Unreadable(f"it has more than {MOST} statements")
     return phrases
 
 
@@ -118,14 +123,17 @@ def bound(phrase: str, others: Sequence[str]) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": [*_KEYS], "additionalProperties": False}
 
 
-def verdict(reply: str, phrase: str, own: Collection[str], others: Sequence[str]) -> Verdict:
+def verdict(
+    reply: str, phrase: str, own: Collection[str], others: Sequence[str], examples: Collection[str] = ()
+) -> Verdict:
     """What a reply says of one phrase of its ``own`` side, given the phrases of the other. JSON, or YAML.
 
     Raises Unreadable, also for evidence that is not among the others, for entailment without evidence, and for a reply
-    that is about another phrase.
+    that is about another phrase, one of the ``examples`` of the prompt included.
     """
-    text = said(reply)
-    found = _yaml(text) if _YAML.match(text) else _json(text, _KEYS)
+    told = [phrase, *others]
+    text = said(reply, "\n".join(told))
+    found = _yaml(text) if _YAML.match(text) else _json(text, _KEYS, told)
     if not isinstance(found, Mapping) or not found.keys() >= {*_KEYS}:
         raise Unreadable(f"it is not JSON with {', '.join(_KEYS)}")
     about, evidence, status = (found[key] for key in _KEYS)
@@ -140,9 +148,17 @@ def verdict(reply: str, phrase: str, own: Collection[str], others: Sequence[str]
     if entailed and not evidence:
         raise Unreadable("it says entailment, and gives no evidence")
     corrected = normalised(about) != normalised(phrase)
-    if corrected and normalised(about) in {*map(normalised, own), *places}:
+    another = normalised(about) in {*map(normalised, own), *places} or repeats(about, examples)
+    if corrected and (another or not _rewords(about, phrase)):
         raise Unreadable("it is about another phrase")
     return Verdict(entailed, tuple(dict.fromkeys(places[normalised(each)] for each in evidence)), corrected)
+
+
+def _rewords(about: str, phrase: str) -> bool:
+    """Whether one phrase may be the other in other words: most of the words are the same, and none that turn it."""
+    one, other = (Counter(_WORD.findall(html.unescape(each).casefold())) for each in (about, phrase))
+    most = max(one.total(), other.total())
+    return (one & other).total() > REWORDED * most and not TURNING & (one.keys() ^ other.keys())
 
 
 def _yaml(text: str) -> Any:
@@ -195,11 +211,12 @@ def _compared(text: str) -> str:
 # --- both -------------------------------------------------------------------------------------------------------------
 
 
-def _json(text: str, keys: Collection[str]) -> Any:
+def _json(text: str, keys: Collection[str], told: Collection[str]) -> Any:
     """The JSON that begins a line of a text; None where no line begins with any.
 
-    Raises Unreadable for what is cut off, for a key that stands twice, and where the keys stand outside of it, too: a
-    report may hold a reply, and a judge may quote it.
+    Raises Unreadable for what is cut off and for a key that stands twice. A report may hold a reply, and a judge may
+    quote it: so also where the keys stand outside of the JSON, too, and where it stands ready in what the judge was
+    ``told`` and has words around it.
     """
     start = _JSON.search(text)
     if start is None:
@@ -211,4 +228,6 @@ def _json(text: str, keys: Collection[str]) -> Any:
     outside = f"{text[: start.end()]}\n{text[end:]}"
     if re.search(rf"[\"'](?:{'|'.join(keys)})[\"']|^[ \t-]*(?:{'|'.join(keys)})[ \t]*:", outside, re.MULTILINE):
         raise Unreadable("it answers several times")
+    if outside.strip() and repeats(text[start.end() : end], told):
+        raise Unreadable("it quotes an answer that it was shown")
     return value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -104,7 +104,7 @@ class RadRScore(LLMJudge):
         for name, term in TERMS.items():
             if compared := against[term.against]:
                 texts = {"reasoning": shown(reasoning), term.against: shown(compared)}
-                read = partial(share, term=term, reasoning=reasoning)
+                read = partial(share, term=term, reasoning=reasoning, ready=[case.candidate or "", *self.examples])
                 found[name] = (
                     await answered(ask, self.texts[f"radrscore_{name}"].fill(**texts), read, _schema(term))
                 ).value
@@ -117,28 +117,30 @@ class RadRScore(LLMJudge):
         return {**out, "radrscore": np.mean(list(out.values()), axis=0)}
 
     def judged(self, rows: pd.DataFrame) -> Mapping[str, Judged]:
-        """Every term is 0 to 1. For ``radrscore``, the judge failed at a report where it failed at one of the terms."""
+        """Every term is 0 to 1. A report that feeds a term feeds ``radrscore``: what failed of it is in the bounds.
+
+        Where ``radrscore`` is undefined no report feeds it, and the judge failed where it failed at one of the terms.
+        """
         failed = {name: column(rows, f"radrscore_{name}_failed") != 0 for name in TERMS}  # a row that failed is NaN
         values = {name: column(rows, f"radrscore_{name}") for name in TERMS}
         out = {f"radrscore_{name}": judged_mean(values[name], failed[name], 0.0, 1.0) for name in TERMS}
-        any_failed = np.any(list(failed.values()), axis=0)
-        known = ~np.isnan(list(values.values())).all(axis=0)
+        feeds = ~np.isnan(list(values.values())).all(axis=0) & all(each.n for each in out.values())
         out["radrscore"] = Judged(
-            n=int((known & ~any_failed).sum()),
-            failed=int(any_failed.sum()),
+            n=int(feeds.sum()),
+            failed=int((np.any(list(failed.values()), axis=0) & ~feeds).sum()),
             worst=sum(each.worst for each in out.values()) / len(TERMS),
             best=sum(each.best for each in out.values()) / len(TERMS),
         )
         return out
 
 
-def share(reply: str, term: Term, reasoning: str = "") -> float:
+def share(reply: str, term: Term, reasoning: str = "", ready: Collection[str] = ()) -> float:
     """The share of the items listed in a reply that are marked true; NaN where none is listed.
 
     Raises Unreadable where the list is not one of a sensible length, of items in words, each once and marked true or
-    false.
+    false; and for an answer that stood ready in the reasoning or in another text.
     """
-    listed = json_object(reply, [term.items], reasoning)[term.items]
+    listed = json_object(reply, [term.items], reasoning, ready)[term.items]
     if not isinstance(listed, list) or not term.least <= len(listed) <= MOST_ITEMS:
         raise Unreadable(f"{term.items} is no list of {term.least} to {MOST_ITEMS} items")
     marks: dict[str, bool] = {}
