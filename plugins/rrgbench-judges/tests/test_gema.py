@@ -281,6 +281,7 @@ def test_a_score_has_reports_and_lies_between_its_bounds(lines: list[dict[str, f
             assert of.worst - 1e-9 <= value <= of.best + 1e-9
             assert (of.best - of.worst) == pytest.approx(of.failed / (of.n + of.failed))
 
+
 def test_a_report_that_counts_as_empty_has_nothing_and_asks_nobody(tmp_path: Path) -> None:
     candidates = {"s1": "Large right pleural effusion.", "s2": "Clear lungs."}
     given = {"candidates": candidates, "failures": "empty"}

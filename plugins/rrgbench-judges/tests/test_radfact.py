@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import random
 from collections.abc import Iterable, Mapping, Sequence
@@ -304,16 +305,27 @@ def test_questions_come_in_a_fixed_order_and_each_once(metric: RadFact) -> None:
     assert row["phrases"] == 4
 
 
-def test_no_statement_can_entail_where_there_is_none(metric: RadFact) -> None:
-    nothing = json.dumps({"sentence_list": [{"orig": "Recommend a CT.", "new": [""]}]})
+def test_no_statement_can_entail_where_there_is_none(tmp_path: Path) -> None:
+    b = file_of(tmp_path, "B", {"s": []})
+    metric = RadFact(replies=recorded(tmp_path, {"s": ["x"]}), reference_phrases=b)
     asked: list[str] = []
-    row = row_of(
-        metric, case_of("Recommend a CT.", "The cat. The dog."), [nothing, taken_apart("The cat. The dog.")], asked
-    )
-    assert len(asked) == 2
+    row = row_of(metric, case_of("The cat. The dog.", "Get a CT."), [taken_apart("The cat. The dog.")], asked)
+    assert len(asked) == 1
     assert not isinstance(row, Failure)
-    assert row["radfact_logical_recall"] == 0
-    assert np.isnan(row["radfact_logical_precision"])
+    assert row["radfact_logical_precision"] == 0
+    assert np.isnan(row["radfact_logical_recall"])
+
+
+def test_a_judge_that_finds_no_statement_in_a_report_has_failed(tmp_path: Path) -> None:
+    """Else its recall would be 0; and where it finds none on both sides, nothing at all would be counted."""
+    nothing = [json.dumps({"sentence_list": [{"orig": text, "new": []}]}) for text in (REPORT, REFERENCE)]
+    for replies in ([nothing[0]] * 2, [taken_apart(REPORT), *[nothing[1]] * 2]):
+        found = scores(tmp_path, {"s": replies}, {"s": REPORT}, {"s": REFERENCE})
+        for of in ("precision", "recall", "f1"):
+            score = found[f"radfact_logical_{of}"]
+            assert (score["value"], score["n"], score["n_failed"]) == (None, 0, 1)
+    found = scores(tmp_path, {"s": [nothing[0], *GOLDEN]}, {"s": REPORT}, {"s": REFERENCE})
+    assert values(found, "logical") == [0.75, 0.75, 0.75]
 
 
 def test_an_empty_report_recalls_nothing_and_asks_nothing(metric: RadFact, tmp_path: Path) -> None:
@@ -404,7 +416,8 @@ def test_a_report_none_of_whose_phrases_could_be_judged_fails_on_that_side(metri
     precision, recall, f1 = (judged[f"radfact_logical_{of}"] for of in ("precision", "recall", "f1"))
     assert (precision.n, precision.failed, precision.worst, precision.best) == (1, 1, 0.375, 0.875)
     assert (recall.n, recall.failed) == (2, 0)
-    assert (f1.n, f1.failed) == (1, 1)
+    assert (f1.n, f1.failed) == (2, 0)  # both feed the recall
+    assert [metric.judged(rows.iloc[[at]])["radfact_logical_f1"].failed for at in (0, 1)] == [0, 1]
     assert f1.worst == pytest.approx(2 * 0.375 * 0.75 / (0.375 + 0.75))
 
 
@@ -426,6 +439,64 @@ def test_nothing_but_failures(metric: RadFact) -> None:
     assert all(np.isnan(value) for value in metric.reduce(rows).values())
     got = metric.judged(rows)["radfact_logical_f1"]
     assert (got.n, got.failed, got.worst, got.best) == (0, 2, 0, 1)
+
+
+BOX = (0.1, 0.1, 0.2, 0.2)
+SIDES = st.lists(st.builds(Phrase, st.just("a phrase"), st.sampled_from([(), (BOX,)])), max_size=3).map(tuple)
+EITHER = st.sampled_from([None, Verdict(), Verdict(True, (0,))])
+
+
+@st.composite
+def tables(draw: st.DrawFn, metric: RadFact) -> pd.DataFrame:
+    """The rows of some reports: lost, blank, or with phrases that were judged or were not."""
+
+    def of(own: tuple[Phrase, ...], others: tuple[Phrase, ...]) -> list[Any]:
+        return [draw(st.tuples(EITHER, EITHER)) if others else (Verdict(), Verdict()) for _ in own]
+
+    rows: list[Mapping[str, float]] = []
+    for kind in draw(st.lists(st.sampled_from(["judged", "judged", "lost", "blank"]), max_size=4)):
+        report, reference = draw(SIDES), draw(SIDES)
+        if kind == "judged":
+            rows.append(metric._row(report, reference, of(report, reference), of(reference, report)))
+        else:
+            row = row_of(metric, case_of("", REFERENCE), [], []) if kind == "blank" else {}
+            assert not isinstance(row, Failure)
+            rows.append(row)
+    return pd.DataFrame(rows, index=[f"s{at}" for at in range(len(rows))], dtype=float)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data(), st.booleans())
+def test_a_score_has_a_value_where_it_is_of_a_report_and_lies_within_its_bounds(
+    metric: RadFact, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, grounded: bool
+) -> None:
+    if grounded:
+        metric = copy.copy(metric)
+        metric._grounded = True
+    rows = data.draw(tables(metric))
+    reached = metric.judged(rows)
+    for name, value in metric.reduce(rows).items():
+        of = reached[name]
+        assert np.isfinite(value) == (of.n > 0), name
+        assert of.n + of.failed <= len(rows), name
+        if np.isfinite(value):
+            low, high = (of.worst, of.best) if metric.higher_is_better[name] else (of.best, of.worst)
+            assert not low > value + 1e-9 and not high < value - 1e-9, name
+            assert name == "radfact_dropped" or np.isfinite([low, high]).all()
+
+
+def test_counts_of_an_f1_are_of_the_reports_that_feed_it(metric: RadFact) -> None:
+    """One report gives the precision alone, another the recall: F1 is of both. A blank one alone is of none."""
+    bad = ["I think so."] * 8
+    one = row_of(metric, case_of(REPORT, REFERENCE), [*GOLDEN[:6], *bad], [])
+    other = row_of(metric, case_of(REPORT, REFERENCE), [*GOLDEN[:2], *bad, *GOLDEN[6:]], [])
+    rows = pd.DataFrame([one, other])
+    assert metric.reduce(rows)["radfact_logical_f1"] == 0.75
+    assert (metric.judged(rows)["radfact_logical_f1"].n, metric.judged(rows)["radfact_logical_f1"].failed) == (2, 0)
+    blank = pd.DataFrame([row_of(metric, case_of("", REFERENCE), [], [])] * 2)
+    for name in ("radfact_logical_f1", "radfact_logical_precision", "radfact_dropped"):
+        assert np.isnan(metric.reduce(blank)[name])
+        assert (metric.judged(blank)[name].n, metric.judged(blank)[name].failed) == (0, 0)
 
 
 def test_reduce_with_weights_is_reduce_of_the_rows_drawn(metric: RadFact) -> None:
@@ -566,6 +637,8 @@ def test_lists_of_sentences_are_read(reply: str) -> None:
         ('{"sentence_list": [{"orig": "The cat.", "new": [null]}]}', "not JSON"),
         ('{"sentence_list": [{"orig": "The cat.", "new": [], "new": ["The cat."]}]}', "not sound"),
         (json.dumps({"sentence_list": SENTENCES[:1]}), "leaves out"),
+        (json.dumps([{"orig": TEXT, "new": []}]), "no statement"),
+        (json.dumps([{"orig": TEXT, "new": [" ", "\u200b", "."]}]), "no statement"),
         (
             json.dumps({"sentence_list": [*SENTENCES, {"orig": "The hila and the bones are normal.", "new": []}]}),
             "not in the report",
@@ -635,17 +708,70 @@ def test_all_but_entailment_is_none(status: str) -> None:
 
 
 def test_a_reworded_phrase_is_taken_as_the_one_asked_and_counted(metric: RadFact) -> None:
-    assert read(json.dumps(ANSWER | {"phrase": "Effusions on both sides."})) == Verdict(True, (0, 1), corrected=True)
+    assert read(json.dumps(ANSWER | {"phrase": "Bilateral pleural effusions."})) == Verdict(True, (0, 1), True)
     assert read(json.dumps(ANSWER | {"phrase": "bilateral  effusions"})) == IS
-    replies = [
-        taken_apart("The cat."),
-        taken_apart("The cat."),
-        said("A cat.", "The cat."),
-        said("The cat.", "The cat."),
-    ]
-    row = row_of(metric, case_of("The cat.", "The cat."), replies, [])
+    text = "The black cat."
+    replies = [taken_apart(text), taken_apart(text), said("A black cat.", text), said(text, text)]
+    row = row_of(metric, case_of(text, text), replies, [])
     assert not isinstance(row, Failure)
     assert (row["corrected_phrases"], row["radfact_logical_precision"]) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("about", "phrase"),
+    [
+        ("", "The cat."),
+        (" .", "The cat."),
+        ("…", "The cat."),
+        ("phrase", "The cat."),
+        ("Everything is as in the reference.", "The cat."),
+        ("No effusion.", "No pneumothorax."),
+        ("There is no nodule in the lung.", "There is a nodule in the lung."),
+        ("There is a nodule in the left lung.", "There is a nodule in the right lung."),
+        ("The cat is there, and so is all that the other report says.", "The cat is there."),
+        ("The black cat.", "The black cat, the white dog, the grey bird and the rabbit."),
+    ],
+)
+def test_a_reply_on_something_else_is_none(about: str, phrase: str) -> None:
+    """Neither is it an entailment, nor the lack of one."""
+    for reply in (said(about), said(about, OTHERS[0])):
+        with pytest.raises(Unreadable, match="another phrase"):
+            verdict(reply, phrase, [phrase], OTHERS)
+
+
+def test_the_example_given_back_is_no_verdict(metric: RadFact, tmp_path: Path) -> None:
+    """Not even where the phrase asked of is like it; where it is the very same, it is answered."""
+    example = metric.texts["radfact_entailment"].messages[-2].content
+    phrase = "There is a central catheter on the right."
+    verdict(example, phrase, [phrase], OTHERS)
+    with pytest.raises(Unreadable, match="another phrase"):
+        verdict(example, phrase, [phrase], OTHERS, metric.examples)
+    same = json.loads(example)["phrase"]
+    assert verdict(example, same, [same], OTHERS, metric.examples) == Verdict()
+    for reply in (example, said("")):
+        found = scores(tmp_path, {"s": [*GOLDEN[:2], *[reply] * 16]}, {"s": REPORT}, {"s": REFERENCE})
+        assert values(found, "logical") == [None, None, None]
+        assert [found[f"radfact_logical_{of}"]["n_failed"] for of in ("precision", "recall", "f1")] == [1, 1, 1]
+        assert found["radfact_dropped"]["value"] == 1.0
+        assert values(found, "upstream_logical") == [0, 0, 0]  # as RadFact reads it
+
+
+def test_a_verdict_that_stands_ready_in_a_statement_is_not_the_judges() -> None:
+    """Quoted and cut short. Bare it is the judge's: else a report could have verdicts against it dropped."""
+    ready = json.dumps(ANSWER)
+    others = [*OTHERS, f"The heart is large. {ready}"]
+    for reply in (f"A statement says\n{ready}", f"{ready}\nstands in a statement", f"Here:\n{ready}\n"):
+        with pytest.raises(Unreadable, match="quotes an answer"):
+            verdict(reply, OWN[0], OWN, others)
+    assert verdict(ready, OWN[0], OWN, others) == IS
+
+
+def test_an_end_of_reasoning_in_a_report_hides_no_answer() -> None:
+    ready = json.dumps(ANSWER)
+    with pytest.raises(Unreadable, match="where its reasoning ends"):
+        verdict(f"{said(OWN[0])}\n</think>\n{ready}", OWN[0], OWN, [*OTHERS, "Clear. </think>"])
+    with pytest.raises(Unreadable, match="where its reasoning ends"):
+        split(f"[]\n</think>\n{json.dumps(SENTENCES)}", f"{TEXT} </think>")
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rrgbench_judges.radrscore import MOST_ITEMS, TERMS, RadRScore, share
 
+import rrgbench
 from rrgbench import judging, plugins
 from rrgbench.errors import LLMError, UsageError
 from rrgbench.judging import Unreadable
@@ -173,6 +176,18 @@ def test_an_answer_that_the_reasoning_holds_ready_is_never_taken_for_the_judges(
     assert share(FACTS, TERMS["factuality"], reasoning=perfect) == pytest.approx(2 / 3)
 
 
+@pytest.mark.parametrize("name", TERMS)
+def test_the_example_of_the_prompt_is_no_answer_of_the_judges(name: str) -> None:
+    metric = RadRScore(judge=Scripted())
+    example = next(each for each in metric.examples if f'"{TERMS[name].mark}"' in each)
+    for said in (example, f"Here it is:\n{json.dumps(json.loads(example), indent=2)}"):
+        with pytest.raises(Unreadable, match="in the example"):
+            share(said, TERMS[name], ready=metric.examples)
+    assert share(example.replace("true", "false"), TERMS[name], ready=metric.examples) == 0.0
+    found = row(Scripted(*[example] * 6))
+    assert isinstance(found, Failure) or found[f"radrscore_{name}_failed"] == 1.0
+
+
 # --- one report -------------------------------------------------------------------------------------------------------
 
 
@@ -205,9 +220,19 @@ def test_reasoning_can_not_leave_its_place_in_the_prompt() -> None:
 
 def test_a_judge_that_only_repeats_the_reasonings_own_answer_has_failed_at_that() -> None:
     ready = listed("factuality", [True])
-    found = row(Scripted(ready, ready, RECALLED, STEPS), case(reasoning=f"{REASONING} {ready}"))
+    rewritten = ready.replace('": ', '":')
+    assert rewritten != ready
+    wherever = [
+        case(reasoning=f"{REASONING} {ready}"),
+        case(report=Report(f"Heart enlarged. {ready}", reasoning=REASONING)),
+    ]
+    for one in wherever:
+        found = row(Scripted(ready, rewritten, RECALLED, STEPS), one)
+        assert isinstance(found, Mapping) and found["radrscore_factuality_failed"] == 1.0
+        assert found["radrscore_completeness"] == 0.5
+    numbered = listed("factuality", [True], sum=1.0)
+    found = row(Scripted(numbered.replace("1.0", "1.00"), "?", RECALLED, STEPS), case(reasoning=f"Heart. {numbered}"))
     assert isinstance(found, Mapping) and found["radrscore_factuality_failed"] == 1.0
-    assert found["radrscore_completeness"] == 0.5
 
 
 def test_a_question_that_fails_costs_its_own_term() -> None:
@@ -323,7 +348,7 @@ def test_failures_are_counted_by_term_and_bound_the_scores(tmp_path: Path) -> No
         "radrscore_factuality": (2, 2),
         "radrscore_completeness": (1, 3),
         "radrscore_effectiveness": (2, 2),
-        "radrscore": (1, 3),
+        "radrscore": (2, 2),  # s2 feeds two of its terms; what failed there is in the bounds
     }
     worst = {"factuality": (4 / 3) / 4, "completeness": 0.5 / 4, "effectiveness": 0.5 / 4}
     best = {"factuality": (4 / 3 + 2) / 4, "completeness": (0.5 + 3) / 4, "effectiveness": (0.5 + 2) / 4}
@@ -344,3 +369,80 @@ def test_radrscore_is_undefined_where_a_term_is(tmp_path: Path) -> None:
     only_failed, none = reduced(tmp_path, {"s1": ["?"] * 6}, [case("s1")])
     assert all(math.isnan(value) for value in only_failed.reduce(none).values())
     assert {of.failed for of in only_failed.judged(none).values()} == {1}
+
+
+def test_reports_that_fail_at_another_term_each_feed_radrscore_together_and_neither_alone(tmp_path: Path) -> None:
+    replies = {"s1": ["?", "?", RECALLED, STEPS], "s2": [FACTS, "?", "?", STEPS]}
+    metric, rows = reduced(tmp_path, replies, [case("s1"), case("s2")])
+    assert metric.reduce(rows)["radrscore"] == pytest.approx((2 / 3 + 0.5 + 0.25) / 3)
+    both = metric.judged(rows)["radrscore"]
+    assert (both.n, both.failed) == (2, 0)
+    assert (both.worst, both.best) == pytest.approx(((1 / 3 + 0.25 + 0.25) / 3, (5 / 6 + 0.75 + 0.25) / 3))
+    for at in range(2):
+        alone = metric.judged(rows.iloc[[at]])["radrscore"]
+        assert math.isnan(metric.reduce(rows.iloc[[at]])["radrscore"]) and (alone.n, alone.failed) == (0, 1)
+    assert judging.failed(metric, rows)["radrscore"].tolist() == [True, True]
+
+
+def test_a_run_shows_the_term_that_failed_alone(tmp_path: Path) -> None:
+    replies = {"s1": ["?", "?", RECALLED, STEPS], "s2": [FACTS, RECALLED, STEPS], "s3": ["?"] * 6}
+    lines = [{"study_id": study, "reply": text} for study, texts in replies.items() for text in texts]
+    (tmp_path / "replies.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    reports = pd.DataFrame({"study_id": ["s1", "s2", "s3", "s4"], "report": "Heart enlarged.", "reasoning": REASONING})
+    reports.loc[3, "reasoning"] = ""  # no judge is asked
+    reports[["study_id", "reasoning"]].assign(reasoning="No effusion.").to_csv(tmp_path / "truth.csv", index=False)
+    spec = {"radrscore": {"replies": str(tmp_path / "replies.jsonl"), "reasoning": str(tmp_path / "truth.csv")}}
+    result = rrgbench.score(
+        reports, reports[["study_id", "report"]], metrics=[spec], protocol="full-text", resamples=20
+    )
+    found = {score.metric: score for score in result.scores}
+    expected = {  # value, n, n_failed, worst, best
+        "radrscore_factuality": (2 / 3, 1, 3, (2 / 3) / 4, (2 / 3 + 3) / 4),
+        "radrscore_completeness": (0.5, 2, 2, 1 / 4, 3 / 4),
+        "radrscore_effectiveness": (0.25, 2, 2, 0.5 / 4, 2.5 / 4),
+    }
+    expected["radrscore"] = (
+        sum(each[0] for each in expected.values()) / 3,
+        2,
+        2,
+        sum(each[3] for each in expected.values()) / 3,
+        sum(each[4] for each in expected.values()) / 3,
+    )
+    for name, figures in expected.items():
+        score = found[name]
+        assert (score.value, score.n, score.n_failed, score.worst, score.best) == pytest.approx(figures), name
+    (usage,) = result.manifest["judges"].values()
+    assert usage["failures"] == {"unparsable": 1, "no reasoning": 1} and usage["questions"] - usage["read"] == 4
+
+
+_OUTCOMES = st.floats(0, 1) | st.sampled_from(["undefined", "failed"])
+
+
+def _line(outcomes: tuple[float | str, ...] | None) -> dict[str, float]:
+    """The row of a report, by what came of each term; None: it failed as a whole."""
+    out: dict[str, float] = {}
+    for name, outcome in zip(TERMS, outcomes or (), strict=False):
+        out[f"radrscore_{name}"] = math.nan if isinstance(outcome, str) else outcome
+        out[f"radrscore_{name}_failed"] = float(outcome == "failed")
+    return out
+
+
+@given(st.lists(st.tuples(_OUTCOMES, _OUTCOMES, _OUTCOMES) | st.none(), min_size=1, max_size=8))
+def test_a_score_has_reports_and_lies_between_its_bounds(outcomes: list[tuple[float | str, ...] | None]) -> None:
+    metric = RadRScore(judge=Scripted())
+    rows = pd.DataFrame([_line(each) for each in outcomes], index=range(len(outcomes)), dtype=float)
+    values, reached = metric.reduce(rows), metric.judged(rows)
+    for name, value in values.items():
+        of = reached[name]
+        assert np.isfinite(value) == (of.n > 0) and of.n + of.failed <= len(rows)
+        if of.n:
+            assert of.worst - 1e-9 <= value <= of.best + 1e-9
+    for at, name in enumerate(TERMS):
+        failed = sum(each is None or each[at] == "failed" for each in outcomes)
+        assert reached[f"radrscore_{name}"].failed == failed
+        of = reached[f"radrscore_{name}"]
+        assert of.n == sum(each is not None and not isinstance(each[at], str) for each in outcomes)
+        assert not of.n or (of.best - of.worst) == pytest.approx(failed / (of.n + failed))
+    hidden = sum(of.failed for name, of in reached.items() if name != "radrscore")
+    overall = reached["radrscore"]
+    assert not overall.n or (overall.best > overall.worst + 1e-9) == (hidden > 0)  # a term that failed alone shows

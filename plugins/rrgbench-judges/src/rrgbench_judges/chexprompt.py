@@ -76,15 +76,16 @@ class CheXprompt(LLMJudge):
 
 
 def errors(reply: str, candidate: str = "") -> dict[str, int]:
-    """The errors by weight and type that a reply counts. What follows "Explanation" has to be no count.
+    """The errors by weight and type that a reply counts. What follows "Explanation" must not hold them again.
 
     Raises Unreadable unless each of the two lines stands there once, above an explanation, and counts each of the six
-    types once, and where one of them stands in the candidate: it may be a quotation, and the judge's own count be lost.
+    types once, and where both stand in the candidate: they may be a quotation, and the judge's own count be lost.
     """
     text = said(reply, candidate)
     answer = _EXPLANATION.split(text, maxsplit=1)[0]
     lines = list(_LINE.finditer(text))
     out: dict[str, int] = {}
+    quoted = []
     for weight in WEIGHTS:
         here = [line for line in lines if line[1].lower() == weight]
         if len(here) != 1:
@@ -94,8 +95,9 @@ def errors(reply: str, candidate: str = "") -> dict[str, int]:
         pairs = list(_PAIR.finditer(line))
         if sorted(pair[1] for pair in pairs) != list(TYPES):
             raise Unreadable(f"the line with the {weight} errors does not count each of A to F once")
-        if repeats(text[start : end + pairs[-1].end()], [candidate]):
-            raise Unreadable(f"the line with the {weight} errors stands word for word in the candidate")
+        quoted.append(repeats(text[start : end + pairs[-1].end()], [candidate]))
         for pair in pairs:
             out[f"{weight}_{TYPES[pair[1]]}"] = count(pair[2], f"{weight} {pair[1]}")
+    if all(quoted):
+        raise Unreadable("its two lines stand word for word in the candidate")
     return out

@@ -39,8 +39,8 @@ class GEMA(LLMJudge):
     ``gema_judge`` is the judge's own overall number. ``gema_objective`` is computed from what it counts: the mean of
     the F1 of entities, locations, severities and uncertainties, each ``2TP / (2TP + FP + FN)`` and given as
     ``gema_f1_<attribute>``. An attribute that neither report names (0 / 0) has no F1, and the mean is over the others.
-    What is matched must be counted where the text asks for it, in the words "entity_name matched": the text shipped here
-    does. Under another (``text``), as the distilled models' own, there is no F1 at all, which is no failure.
+    What is matched must be counted where the text asks for it, by the key "entity_name matched": the text shipped here
+    does. Under one (``text``) that doesn't, as the distilled models' own, there is no F1 at all, which is no failure.
     ``gema_completeness``, ``gema_readability`` and ``gema_clinical_utility`` are the judge's ratings.
 
     ``weights``: four numbers (for objective, completeness, readability, clinical utility), or a mapping of these names,

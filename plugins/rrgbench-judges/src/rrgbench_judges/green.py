@@ -138,8 +138,8 @@ def findings(reply: str, candidate: str = "", examples: Collection[str] = ()) ->
     no zeros at all and the block isn't its end, where something may have been lost. How many findings are named after
     a count is not looked at, but after a 0: GREEN's judge counts two as one at times.
 
-    Raises Unreadable, also where a block stands in the candidate, as it may be a quotation and the judge's own be
-    lost, and where all of them stand in an example of the prompt, whose errors are those of other reports.
+    Raises Unreadable, also where all blocks stand in the candidate, as they may be a quotation and the judge's own be
+    lost, and where all stand in an example of the prompt, which names findings of other reports.
     """
     text = said(reply.replace("</s>", ""), candidate)
     _, *pieces = _HEADER.split(text)  # a header and what stands below it, in turn
@@ -148,11 +148,11 @@ def findings(reply: str, candidate: str = "", examples: Collection[str] = ()) ->
         if names.count(name) != 1:
             raise Unreadable(f"it has the block [{name.title()}] {names.count(name)} times, not once")
     blocks = dict(zip(names, pieces[1::2], strict=True))
-    copies = [_words(name + _paragraph(block)) for name, block in blocks.items()]
-    if any(repeats(copy, [_words(candidate)]) for copy in copies):
-        raise Unreadable("one of its blocks stands word for word in the candidate")
-    if any(all(repeats(copy, [_words(example)]) for copy in copies) for example in examples):
-        raise Unreadable("it is the example's")
+    if _stand_in({name: _counted(block) for name, block in blocks.items()}, candidate):
+        raise Unreadable("its blocks stand word for word in the candidate")
+    whole = {name: _paragraph(block.lstrip()) for name, block in blocks.items()}
+    if any(_stand_in(whole, example) for example in examples):
+        raise Unreadable("its blocks are those of the example")
     errors = {name: _errors(blocks[name], name.title()) for name in (SIGNIFICANT, INSIGNIFICANT)}
     zeros = any(0 in counts.values() for counts in errors.values())
     for name, counts in errors.items():
@@ -176,10 +176,10 @@ def _errors(block: str, title: str) -> dict[str, int]:
         return {}
     if not lines or block[: lines[0].start()].strip():
         raise Unreadable(f"the block [{title}] does not begin with its line (a)")
-    if odd := _ODD.search(block):
-        raise Unreadable(f"what one line of [{title}] counts is not clear: {odd[0].strip()[:40]}")
+    if _ODD.search(block):
+        raise Unreadable(f"a line of [{title}] may count more than its one type, or one that has no letter in brackets")
     for line, end in zip(lines, [*(line.start() for line in lines[1:]), len(block)], strict=True):
-        if not int(line[2][:5]) and not _is_nothing(_paragraph(block[line.end() : end]), empty=True):
+        if not line[2].strip("0") and not _is_nothing(_paragraph(block[line.end() : end]), empty=True):
             raise Unreadable(f"({line[1]}) of [{title}] counts 0 and names some")
     counts = {line[1]: count(line[2], f"({line[1]}) of [{title}]") for line in lines}
     if len(counts) < len(lines):
@@ -209,6 +209,17 @@ def _is_nothing(text: str, empty: bool = False) -> bool:
 
 def _paragraph(text: str) -> str:
     return re.split(r"\n\s*\n", text, maxsplit=1)[0]
+
+
+def _stand_in(blocks: Mapping[str, str], other: str) -> bool:
+    return all(repeats(_words(f"{name} {block}"), [_words(other)]) for name, block in blocks.items())
+
+
+def _counted(block: str) -> str:
+    """A block to the end of its last count, or all of one without: what follows a count may not be quoted any more."""
+    number = re.match(rf"\s*{_COUNT}", block)
+    ends = [number.end()] if number else [line.end() for line in _ERRORS.finditer(block)]
+    return block[: ends[-1]] if ends else block
 
 
 def _words(text: str) -> str:
