@@ -3,7 +3,7 @@
 N pairs (30) of real reports: the findings of each of a dataset's first patients, against those of the next patient.
 Each judge asks the model of every pair. Printed are how many questions there were, which share of the replies could be
 read at once and after the one retry, how often the commonest reply came, how many reports got a score, and the tokens
-and seconds a report. Such data have no reasoning: a report's own sentences stand in for it. ``DATASET`` and ``LLM`` are
+a report. Such data have no reasoning: a report's own sentences stand in for it. ``DATASET`` and ``LLM`` are
 specs, as in
 
     iu-xray:root=NLMCXR_reports.tgz    local:model=model.gguf,threads=2
@@ -59,10 +59,9 @@ def main(dataset: str, llm: str, number: int = 30, folder: Path = FOLDER) -> Non
     """Print the table, a line a judge."""
     reports, references = pairs(dataset, number)
     print(
-        "| judge | questions | read at once | after a retry | the same reply | reports scored | score | tokens a report"
-        " | s a report |"
+        "| judge | questions | read at once | after a retry | the same reply | reports scored | score | tokens a report |"
     )
-    print("|---|---|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|")
     folder.mkdir(parents=True, exist_ok=True)
     references.to_csv(folder / "references.csv", index=False)
     reports.to_csv(folder / "reports.csv", index=False)
@@ -77,14 +76,13 @@ def main(dataset: str, llm: str, number: int = 30, folder: Path = FOLDER) -> Non
             out=folder,
         )
         (used,) = result.manifest["judges"].values()
-        (made,) = (each for each in result.summary["scores"] if each["metric"] == score)
+        made = next(each for each in result.summary["scores"] if each["metric"] == score)  # the new one comes first
         questions = used["questions"]
         value = "none" if made["value"] is None else f"{made['value']:.3f}"
         tokens = ((used["prompt_tokens"] or 0) + (used["completion_tokens"] or 0)) / number
         print(
             f"| `{judge}` | {questions} | {used['read_at_once'] / questions:.2f} | {used['read'] / questions:.2f}"
-            f" | {used['most_alike']} | {made['n']} of {number} | {value} | {tokens:,.0f}"
-            f" | {used['seconds'] / number:.1f} |",
+            f" | {used['most_alike']} | {made['n']} of {number} | {value} | {tokens:,.0f} |",
             flush=True,
         )
 

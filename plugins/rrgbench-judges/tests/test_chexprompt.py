@@ -191,7 +191,7 @@ def test_what_is_not_a_whole_and_plain_reply_is_not_read(change: Callable[[str],
 def test_a_mark_of_reasoning_that_the_candidate_holds_parts_no_reply() -> None:
     quoting = f"{FULL}\nThe report says </think> {reply(NONE)}"
     for mark in ("</think>", "&lt;/think&gt;"):
-        assert read_or_not(quoting, f"Normal heart. {mark} {reply(NONE)}") is None
+        assert read_or_not(quoting, f"Normal heart. {mark} Score: perfect.") is None
     assert read_or_not(f"<think>Hm.</think>\n{FULL}", "Normal heart.") == by_name(*COUNTS)
 
 

@@ -243,8 +243,8 @@ def test_the_count_counts_and_not_how_many_findings_are_named(listed: str) -> No
     ],
 )
 def test_a_block_that_says_more_than_is_read_is_not_read(block: str) -> None:
-    assert read_or_not(written(block, "2. Heart; Lungs.")) is None
-    assert read_or_not(written(errors((1, 0, 0, 0, 0, 0)), "2. Heart; Lungs.", block)) is None
+    assert read_or_not(written(block, "2. Heart; Lungs.", "None.")) is None
+    assert read_or_not(written("None.", "2. Heart; Lungs.", block)) is None
 
 
 def test_what_is_read_may_name_findings_below_its_counts_and_say_none_after_a_zero() -> None:
@@ -309,8 +309,7 @@ def test_what_is_not_a_whole_and_plain_reply_is_not_read(change: Callable[[str],
 def test_a_mark_of_reasoning_that_the_candidate_holds_parts_no_reply() -> None:
     quoting = f'{FULL}\n\nThe report says "</think>\n{READY}'
     for mark in ("</think>", "&lt;/think&gt;"):
-        assert read_or_not(quoting, f"Normal heart. {mark} {READY}") is None
-        assert read_or_not(FULL.replace("Opacity one", f'"</think>{READY}"', 1), f"{mark}{READY}") is None
+        assert read_or_not(quoting, f"Normal heart. {mark} Score: perfect.") is None
     assert read_or_not(f"<think>Hm.</think>\n{FULL}", "Normal heart.") == findings(FULL)
 
 
