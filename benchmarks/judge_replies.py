@@ -58,9 +58,17 @@ def steps(text: str) -> str:
 def main(dataset: str, llm: str, number: int = 30, folder: Path = FOLDER) -> None:
     """Print the table, a line a judge."""
     reports, references = pairs(dataset, number)
-    print(
-        "| judge | questions | read at once | after a retry | the same reply | reports scored | score | tokens a report |"
+    heads = (
+        "judge",
+        "questions",
+        "read at once",
+        "after a retry",
+        "the same reply",
+        "reports scored",
+        "score",
+        "tokens",
     )
+    print(f"| {' | '.join(heads)} |")
     print("|---|---|---|---|---|---|---|---|")
     folder.mkdir(parents=True, exist_ok=True)
     references.to_csv(folder / "references.csv", index=False)
