@@ -17,7 +17,16 @@ from rrgbench.judging import Unreadable
 ANSWER = '{"errors": 2}'
 READY = '{"errors": 0, "rating": 1.0}'
 HARMONY = ("<|channel|>analysis<|message|>", "<|end|><|start|>assistant<|channel|>final<|message|>")
-REASONING = (("<think>", "</think>"), ("<thinking>", "</thinking>"), ("[THINK]", "[/THINK]"), HARMONY)
+TAGS = ("think", "thinking", "thought", "reasoning", "seed:think")
+REASONING = (
+    *((f"<{tag}>", f"</{tag}>") for tag in TAGS),
+    ("[THINK]", "[/THINK]"),
+    ("◁think▷", "◁/think▷"),
+    ("<unused94>thought\n", "<unused95>"),
+    HARMONY,
+    (f"<|start|>assistant{HARMONY[0]}", HARMONY[1]),
+    (HARMONY[0], HARMONY[1].replace("<|message|>", " <|constrain|>json<|message|>")),
+)
 THINKING = pytest.mark.parametrize(("opens", "closes"), REASONING)
 CASE = pytest.mark.parametrize("cased", [str, str.lower, str.upper, str.title])
 
@@ -59,6 +68,12 @@ def test_fences_are_no_part_of_an_answer(reply: str) -> None:
     assert said(reply) == ANSWER
 
 
+def test_what_stands_on_the_line_of_a_fence_is_said() -> None:
+    assert said("```(a) False finding: 3. Effusion\n(b) Omitted finding: 0.").startswith("```(a) False finding: 3.")
+    assert taken(f"```json {ANSWER}```") == {"errors": 2}
+    assert said(f"<think>```json\n{READY}\n```</think>{ANSWER}") == ANSWER
+
+
 def test_a_fence_within_a_line_is_text() -> None:
     assert said("It has 2 errors ```a```.") == "It has 2 errors ```a```."
 
@@ -75,7 +90,14 @@ def test_reasoning_that_ends_before_the_answer_is_no_part_of_it(opens: str, clos
         assert said(f"{thought}{cased(closes)}{ANSWER}") == ANSWER  # the mark that opens it stood in the prompt
 
 
+def test_a_channel_without_its_message_mark_swallows_nothing() -> None:
+    opens, closes = HARMONY[0], HARMONY[1].removesuffix("<|message|>")
+    assert said(f"{opens}Hm.{closes} {ANSWER} (a nodule < 3 mm)").startswith(ANSWER)
+    assert unreadable(f"<|channel|>commentary<|message|>{READY} Wait")
+
+
 def test_marks_may_hold_white_space() -> None:
+    assert said(f'<think time="1">Hm.< / think >{ANSWER}') == ANSWER
     assert said(f"< think >Hm.</ think >{ANSWER}") == ANSWER
     assert said(f"<think\n>Hm.</think\n>{ANSWER}") == ANSWER
     assert said(f"<|channel|> analysis <|message|>Hm.<|channel|> final <|message|>{ANSWER}") == ANSWER
@@ -223,12 +245,14 @@ def test_why_it_is_none_is_told_to_the_judge() -> None:
             json_object(reply, ["a", "b", "c"])
 
 
+_ENTITIES = st.lists(st.sampled_from(["&", "&quot;", "&amp;", "&lt;", "&#34", "a", '"', "{"])).map("".join)
+_TEXT = st.text(st.characters(exclude_characters="<[◁", exclude_categories=["Cs"])) | _ENTITIES  # no marks
 _JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | _TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXT, inner, max_size=3),
     max_leaves=6,
 )
-_OBJECT = st.dictionaries(st.text(min_size=1), _JSON, min_size=1, max_size=4)
+_OBJECT = st.dictionaries(_TEXT, _JSON, min_size=1, max_size=4)
 
 
 @given(_OBJECT, st.sampled_from([None, 1]))
@@ -263,6 +287,7 @@ def test_an_object_that_stands_ready_is_not_the_judges_however_it_is_written(quo
     assert taken(quoted, f"Clear lungs. {READY}") is None
     assert taken(quoted, "Clear lungs.", "no", f"Here: {READY}") is None
     assert taken(quoted, f"{{ [ {READY} ] }} {ANSWER}") is None
+    assert taken(quoted, f'Clear lungs. {{"a": [{READY}], "b": {{}}}}') is None
     assert taken(ANSWER, f"Clear lungs. {READY}", READY) == {"errors": 2}
 
 
@@ -274,12 +299,17 @@ def test_the_entities_of_the_prompt_hide_nothing() -> None:
         assert taken(reply, "", html.escape(ready, quote=False)) is None
 
 
+@pytest.mark.parametrize("ready", ['{"errors": 0, "why": "&quot;none&quot;"}', '{"errors": 0, "why": "none\n"}'])
+def test_a_ready_object_that_the_judge_puts_right_is_known(ready: str) -> None:
+    assert taken(ready.replace("\n", "\\n"), f"Clear lungs. {ready}") is None
+
+
 def test_an_answer_that_quotes_a_ready_one_and_is_cut_before_its_own_is_none() -> None:
     whole = f"The candidate says {READY}; that is no finding. Mine:\n{ANSWER}"
     assert {str(taken(whole[:end], READY)) for end in range(len(whole) + 1)} == {"None"}
 
 
-@given(_OBJECT, st.text())
+@given(_OBJECT, _TEXT)
 def test_nothing_of_a_candidate_is_ever_taken(value: dict[str, Any], around: str) -> None:
     text = json.dumps(value)
     with pytest.raises(Unreadable):
@@ -325,6 +355,7 @@ def test_a_number_lies_within_its_bounds(value: float) -> None:
     for written in (f"{value:.17f}", f" {value:.17f} "):
         assert number(written, "rating", 0, 1) == pytest.approx(value, abs=1e-16)
     assert number(-100 * value, "rating", -100, 0) == -100 * value
+    assert math.copysign(1, number(value, "rating", 0, 1)) == 1 == math.copysign(1, number("-0", "rating", 0, 1))
 
 
 @pytest.mark.parametrize(

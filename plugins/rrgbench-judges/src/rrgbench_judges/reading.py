@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import json
 import re
@@ -15,9 +16,20 @@ from rrgbench.tables import once
 Object = dict[str, Any]
 MOST = 200  # of anything that is counted in one report; more is no count
 _DECODER = json.JSONDecoder(object_pairs_hook=once)
-_FENCE = re.compile(r"^[ \t]*```[^\n]*$", re.MULTILINE)
-_OPENS = re.compile(r"<\s*think(?:ing)?\s*>|\[think\]|<\|channel\|>\s*analysis[^<]*(?:<\|message\|>)?", re.IGNORECASE)
-_CLOSES = re.compile(r"</\s*think(?:ing)?\s*>|\[/think\]|<\|channel\|>\s*final[^<]*(?:<\|message\|>)?", re.IGNORECASE)
+_LENIENT = json.JSONDecoder(strict=False)  # as a judge may read what a report holds
+_FENCE = re.compile(r"^[ \t]*`{3,}[ \t]*[\w+-]*[ \t]*\r?$", re.MULTILINE)  # alone on its line: what follows it is said
+# The marks around reasoning: most models', Mistral's, MedGemma's, Kimi's, and gpt-oss's channels.
+_THINK = r"(?:\w+:)?(?:think(?:ing)?|thought|reasoning)"
+_OPENS = re.compile(
+    rf"<\s*{_THINK}\b[^<>]*>|\[think\]|<unused94>|◁think▷"
+    r"|(?:<\|start\|>\s*assistant\s*)?<\|channel\|>\s*(?:analysis|commentary)",
+    re.IGNORECASE,
+)
+_CLOSES = re.compile(
+    rf"<\s*/\s*{_THINK}\s*>|\[/think\]|<unused95>|◁/think▷"
+    r"|<\|channel\|>\s*final(?:[^<\n]*(?:<\|constrain\|>[^<\n]*)?<\|message\|>)?",
+    re.IGNORECASE,
+)
 
 
 def said(reply: str, candidate: str = "") -> str:
@@ -46,8 +58,7 @@ def said(reply: str, candidate: str = "") -> str:
 
 def repeats(piece: str, others: Iterable[str]) -> bool:
     """Whether a piece of a reply stands word for word in another text: the candidate, the example of the prompt."""
-    squeezed = _squeezed(piece)
-    return any(squeezed in _squeezed(other) for other in others)
+    return any(each in text for each in _squeezed(piece) for other in others for text in _squeezed(other))
 
 
 def json_object(reply: str, keys: Collection[str] = (), candidate: str = "", examples: Collection[str] = ()) -> Object:
@@ -70,26 +81,24 @@ def json_object(reply: str, keys: Collection[str] = (), candidate: str = "", exa
     if lacking := [key for key in keys if key not in found]:
         raise Unreadable(f"its JSON lacks {', '.join(lacking)}")
     shown = next(_objects(html.unescape(text[start:end])), found)
-    if any(shown == each for other in (candidate, *examples) for each in _objects(html.unescape(other))):
+    ready = [
+        each for other in (candidate, *examples) for text in (other, html.unescape(other)) for each in _objects(text)
+    ]
+    if found in ready or shown in ready:
         raise Unreadable("it repeats what stands ready in the candidate or in the example")
     return found
 
 
 def _objects(text: str) -> Iterator[Object]:
-    """The JSON objects of a text, outermost ones."""
-    at = text.find("{")
-    while at >= 0:
-        try:
-            value, end = json.JSONDecoder().raw_decode(text, at)
-        except (ValueError, RecursionError):
-            end = at + 1
-        else:
-            yield value
-        at = text.find("{", end)
+    """The JSON objects of a text, and those within them."""
+    for brace in re.finditer(r'\{\s*"', text):
+        with contextlib.suppress(ValueError, RecursionError):
+            yield _LENIENT.raw_decode(text, brace.start())[0]
 
 
-def _squeezed(text: str) -> str:
-    return "".join(html.unescape(text).split()).casefold()
+def _squeezed(text: str) -> set[str]:
+    """A text as it is written and as a prompt may have meant it, without white space and case."""
+    return {"".join(each.split()).casefold() for each in (text, html.unescape(text))}
 
 
 def count(value: object, what: str) -> int:
@@ -109,4 +118,4 @@ def number(value: object, what: str, low: float, high: float) -> float:
         value = float(value)
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not low <= value <= high:
         raise Unreadable(f"{what} is no number from {low:g} to {high:g}")
-    return float(value)
+    return float(value) + 0.0  # -0.0 is 0
