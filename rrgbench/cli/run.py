@@ -176,7 +176,7 @@ def _description(plan: Plan) -> dict[str, Any]:
         "split": plan.split,
         "studies": len(plan.studies),
         "patients": len({study.patient_id for study in plan.studies}),
-        "estimate": asdict(expected) if expected else "no call of a language model",
+        "estimate": asdict(expected) if expected else "no call of a language model" + " but of judges" * bool(judges),
         "terms": plan.terms,
         "sent to": hosts or "nobody: all stays on this machine",
         "protocols": [protocol.name for protocol in plan.protocols],
