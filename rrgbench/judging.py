@@ -31,7 +31,8 @@ Line = dict[str, Any]
 
 _MISSED = "Your reply can't be used: "
 RETRY = _MISSED + "{why}. Reply again, in the form that was asked for and with nothing else."
-_NO_REPLY = ("truncated", "empty")  # errors of a call that are a reply which can't be used, and may be asked for again
+# Errors of a call that are a reply which can't be used and may be asked for again, as the model is told of them.
+_NO_REPLY = {"truncated": "it is too long and was cut before its end", "empty": "it is empty"}
 
 
 # --- for judges -------------------------------------------------------------------------------------------------------
@@ -67,18 +68,18 @@ async def answered(
                 raise
             if error.kind not in _NO_REPLY:
                 return Answer(failure or Failure(error.kind, str(error)), tuple(replies))
-            reply, why = error.paid.text if error.paid else "", str(error)
+            reply, why, told = error.paid.text if error.paid else "", str(error), _NO_REPLY[error.kind]
         else:
             try:
                 return Answer(read(reply), (*replies, reply))
             except Unreadable as error:
-                why = str(error)
+                why = told = str(error)
                 if isinstance(ask, _Recording):
                     ask.unreadable(reply, why)
         replies.append(reply)
         failure = failure or Failure("unparsable", why)
         said = [Message("assistant", reply)] if reply.strip() else []
-        messages = [*messages, *said, Message("user", RETRY.format(why=why.rstrip(".")))]
+        messages = [*messages, *said, Message("user", RETRY.format(why=told.rstrip(".")))]
     assert failure is not None
     return Answer(failure, tuple(replies))
 

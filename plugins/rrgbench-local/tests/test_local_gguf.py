@@ -103,6 +103,7 @@ def test_a_failure_says_which_limit_was_met(llm: LocalGGUF) -> None:
     cut = LocalGGUF(max_tokens=2, threads=1)
     raised = failure(cut, ask(EFFUSION))
     assert raised.kind == "truncated" and "max_tokens=2" in str(raised)
+    assert raised.paid and raised.paid.text and raised.paid.completion_tokens == 2
     asyncio.run(cut.aclose())
     raised = failure(llm, [Message("user", "word " * 5000)])
     assert raised.kind == "request" and "context size (2048 tokens)" in str(raised)

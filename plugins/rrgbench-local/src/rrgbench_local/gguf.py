@@ -144,17 +144,15 @@ class LocalGGUF:
     def _completion(self, reply: Mapping[str, Any]) -> Completion:
         if "error" in reply:
             raise LLMError("request", f"{self.model.name}: {_one_line(str(reply['error'].get('message')))}")
-        choice = reply["choices"][0]
-        if choice["finish_reason"] == "length":
-            raise LLMError(
-                "truncated",
-                f"the reply of {self.model.name} was cut at max_tokens={self.max_tokens} or context={self.context}",
-            )
+        choice, usage = reply["choices"][0], reply["usage"]
         text = choice["message"].get("content") or ""
+        made = Completion(text, self.model.name, usage["prompt_tokens"], usage["completion_tokens"], cost=0.0)
+        if choice["finish_reason"] == "length":
+            says = f"the reply of {self.model.name} was cut at max_tokens={self.max_tokens} or context={self.context}"
+            raise LLMError("truncated", says, paid=made)
         if not text.strip():
-            raise LLMError("empty", f"the reply of {self.model.name} is empty")
-        usage = reply["usage"]
-        return Completion(text, self.model.name, usage["prompt_tokens"], usage["completion_tokens"], cost=0.0)
+            raise LLMError("empty", f"the reply of {self.model.name} is empty", paid=made)
+        return made
 
 
 def _default_model() -> Path:
