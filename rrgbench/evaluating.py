@@ -88,7 +88,7 @@ def score_stage(
     folder.write_frame("rows.parquet", rows.reset_index())
     _keep_replies(asking, folder, same)
     state.judges = asking.usage
-    state.warnings += _failed_judges(asking)
+    state.warnings += _judge_warnings(asking)
     state.seconds["score"] = time.monotonic() - started
     return scores
 
@@ -103,7 +103,7 @@ def _keep_replies(asking: judging.Judging, folder: RunFolder, same: bool) -> Non
 _FEW, _SAME = 10, 0.8  # replies that tell nothing yet; the share of equal ones that is odd for different reports
 
 
-def _failed_judges(asking: judging.Judging) -> list[str]:
+def _judge_warnings(asking: judging.Judging) -> list[str]:
     """Warnings of judges that failed at some reports, and of those that say the same of all."""
     out = []
     for name, usage in asking.usage.items():

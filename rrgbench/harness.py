@@ -32,6 +32,7 @@ from rrgbench.runs import (
     RunFolder,
     RunResult,
     RunResults,
+    cache_of,
     findings_frame,
     findings_of,
     from_record,
@@ -193,7 +194,7 @@ def rescore(folder: Path, metrics: Sequence[Any] | None = None, **given: Any) ->
         manifest["dataset"]["terms"] = again.terms
         manifest["attestations"] = _attestations(again, run_folder)
         run_folder.write_json("manifest.json", manifest)  # before anything is sent by them
-        cache = Cache(_cache_of(folder))
+        cache = Cache(cache_of(folder))
         try:
             budget = Budget(config.budget, config.token_budget)
             scores = score_stage(again, findings, reports, run_folder, state, cache, budget)
@@ -216,12 +217,6 @@ def rescore(folder: Path, metrics: Sequence[Any] | None = None, **given: Any) ->
         }
         run_folder.write_json("manifest.json", manifest)
     return RunResult(folder, manifest, summary, tuple(scores))
-
-
-def _cache_of(folder: Path) -> Path:
-    """The call cache of the runs that a run folder lies among; where it lies alone, one of its own."""
-    shared = folder.resolve().parent.parent / ".cache.sqlite"
-    return shared if shared.exists() else folder / ".cache.sqlite"
 
 
 # --- encode -----------------------------------------------------------------------------------------------------------

@@ -67,6 +67,12 @@ def private_folder(path: Path) -> None:
         raise UsageError(f"{path} can't be made private ({error.strerror}): choose another --out.") from None
 
 
+def cache_of(folder: Path) -> Path:
+    """The call cache of the runs that a run folder lies among; where it lies alone, one of its own."""
+    shared = folder.resolve().parent.parent / ".cache.sqlite"
+    return shared if shared.exists() else folder / ".cache.sqlite"
+
+
 class RunFolder:
     """One run on disk. Opening it again goes on where it stopped; a second process is refused meanwhile."""
 

@@ -25,7 +25,7 @@ from rrgbench.parts import Part, build
 from rrgbench.planning import Plan, context, prepare
 from rrgbench.protocols import protocol
 from rrgbench.replanning import config_of, replanned
-from rrgbench.runs import Record, RunFolder, findings_of, from_record
+from rrgbench.runs import Record, RunFolder, cache_of, findings_of, from_record
 from rrgbench.types import Completion, Failure, Findings, Message, Report, Status, Study, Vocabulary
 from rrgbench.writing import checked
 
@@ -207,7 +207,7 @@ class _Recorded(Part):
 @contextmanager
 def _cache(folder: Path) -> Iterator[Cache]:
     """The call cache beside a run folder; an empty one where there is none."""
-    path = folder.resolve().parent.parent / ".cache.sqlite"
+    path = cache_of(folder)
     with tempfile.TemporaryDirectory() as scratch:
         cache = Cache(path if path.exists() else Path(scratch) / path.name)
         try:

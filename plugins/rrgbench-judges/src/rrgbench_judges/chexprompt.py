@@ -6,14 +6,10 @@ import re
 from collections.abc import Mapping
 from functools import partial
 
-import numpy as np
-import pandas as pd
-
-from rrgbench import stats
 from rrgbench.interfaces import Ask
 from rrgbench.judging import Unreadable, answered
-from rrgbench.types import Case, Failure, Judged
-from rrgbench_judges.judge import LLMJudge, column, judged_mean, means, shown
+from rrgbench.types import Case, Failure
+from rrgbench_judges.judge import LLMJudge, shown
 from rrgbench_judges.reading import count, repeats, said
 
 # The letters of the reply, and what errors of that type are called in scores.
@@ -61,18 +57,6 @@ class CheXprompt(LLMJudge):
         totals = {name: sum(found[part] for part in parts) for name, parts in _TOTALS.items()}
         free = {name: int(totals[of] == 0) for name, of in _FREE.items()}
         return {f"chexprompt_{name}": float(value) for name, value in (found | totals | free).items()}
-
-    def reduce(self, rows: pd.DataFrame, weights: stats.Array | None = None) -> Mapping[str, stats.Array]:
-        """The mean over the reports of each column."""
-        return means(rows, list(self.higher_is_better), weights)
-
-    def judged(self, rows: pd.DataFrame) -> Mapping[str, Judged]:
-        """Nothing bounds how many errors a report has; whether it has any is 0 or 1."""
-        out = {}
-        for name, higher in self.higher_is_better.items():
-            values = column(rows, name)
-            out[name] = judged_mean(values, np.isnan(values), 0.0 if higher else np.nan, 1.0 if higher else 0.0)
-        return out
 
 
 def errors(reply: str, candidate: str = "") -> dict[str, int]:

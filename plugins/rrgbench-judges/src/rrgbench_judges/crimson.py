@@ -7,16 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
-from rrgbench import stats
 from rrgbench.interfaces import LLM, Ask
 from rrgbench.judging import answered
-from rrgbench.types import Case, Failure, Judged
+from rrgbench.types import Case, Failure
 from rrgbench_judges.crimson_arithmetic import ERROR_TYPES, SEVERITY, SIGNIFICANCE, Evaluation, weigh
 from rrgbench_judges.crimson_reading import REPORTS, evaluation
-from rrgbench_judges.judge import LLMJudge, column, judged_mean, means, shown
+from rrgbench_judges.judge import LLMJudge, form, shown
 from rrgbench_judges.reading import MOST
 
 _SENTENCE_END = re.compile(r"(?<=[^\d][.!?])\s+|\n[^\S\n]*\n")  # "1. Clear lungs." is one; lines may be wrapped
@@ -88,17 +84,9 @@ class Crimson(LLMJudge):
             "crimson_attribute_weight": weighed.attributes,
         }
 
-    def reduce(self, rows: pd.DataFrame, weights: stats.Array | None = None) -> Mapping[str, stats.Array]:
-        """The mean over the reports of each column."""
-        return means(rows, list(self.higher_is_better), weights)
-
-    def judged(self, rows: pd.DataFrame) -> Mapping[str, Judged]:
+    def bounds(self, name: str) -> tuple[float, float]:
         """A report's score lies between -1, which it can't reach, and 1; nothing bounds the weight of its errors."""
-        out = {}
-        for name, higher in self.higher_is_better.items():
-            values = column(rows, name)
-            out[name] = judged_mean(values, np.isnan(values), -1.0 if higher else np.nan, 1.0 if higher else 0.0)
-        return out
+        return (-1.0, 1.0) if name == "crimson" else super().bounds(name)
 
 
 # --- what is asked ----------------------------------------------------------------------------------------------------
@@ -126,11 +114,6 @@ def _array(items: Mapping[str, Any], least: int = 0, most: int = 40) -> dict[str
     return {"type": "array", "items": items, "minItems": least, "maxItems": most}
 
 
-def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
-    keys = list(properties)
-    return {"type": "object", "properties": properties, "required": keys, "additionalProperties": False}
-
-
 def _id(letter: str) -> dict[str, Any]:
     return {"type": "string", "pattern": f"^{letter}[1-9][0-9]?$"}
 
@@ -142,7 +125,7 @@ def _findings(letter: str, by_sentence: bool) -> dict[str, Any]:
         **({"sentences": _array(_NUMBER, least=1, most=8)} if by_sentence else {}),
         "clinical_significance": {"enum": list(SIGNIFICANCE)},
     }
-    return _array(_object(finding))
+    return _array(form(finding))
 
 
 _NUMBER = {"type": "integer", "minimum": 1, "maximum": MOST}
@@ -152,18 +135,18 @@ _ATTRIBUTE = {"error_types": _array({"enum": list(ERROR_TYPES)}, least=1, most=3
 
 def schema(by_sentence: bool = True) -> dict[str, Any]:
     """The form of a reply: with the sentences of each report, or without as upstream's."""
-    sentences_without = {"no_finding": _object({report: _array(_NUMBER, most=100) for report in REPORTS})}
-    return _object(
+    sentences_without = {"no_finding": form({report: _array(_NUMBER, most=100) for report in REPORTS})}
+    return form(
         {
             "reference_findings": _findings("R", by_sentence),
             "predicted_findings": _findings("P", by_sentence),
             **(sentences_without if by_sentence else {}),
-            "matched_findings": _array(_object(_PAIR)),
-            "errors": _object(
+            "matched_findings": _array(form(_PAIR)),
+            "errors": form(
                 {
                     "false_findings": _array(_id("P")),
                     "missing_findings": _array(_id("R")),
-                    "attribute_errors": _array(_object(_PAIR | _ATTRIBUTE)),
+                    "attribute_errors": _array(form(_PAIR | _ATTRIBUTE)),
                 }
             ),
         }

@@ -11,15 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
-from rrgbench import stats
 from rrgbench.errors import UsageError
 from rrgbench.interfaces import LLM, Ask
 from rrgbench.judging import answered
-from rrgbench.types import Case, Failure, Judged
-from rrgbench_judges.judge import LLMJudge, column, judged_mean, means, shown
+from rrgbench.types import Case, Failure
+from rrgbench_judges.judge import LLMJudge, form, shown
 from rrgbench_judges.reading import MOST, count, json_object, number
 
 ATTRIBUTES = ("entity_name", "location", "severity", "uncertainty")
@@ -99,14 +95,9 @@ class GEMA(LLMJudge):
             row["gema_weighted"] = sum(w * row[f"gema_{name}"] for name, w in used.items()) / sum(used.values())
         return row
 
-    def reduce(self, rows: pd.DataFrame, weights: stats.Array | None = None) -> Mapping[str, stats.Array]:
-        """The mean over the reports of each column."""
-        return means(rows, list(self.higher_is_better), weights)
-
-    def judged(self, rows: pd.DataFrame) -> Mapping[str, Judged]:
-        """Every score is 0 to 1. The judge failed where it gave no number of its own."""
-        failed = np.isnan(column(rows, "gema_judge"))
-        return {name: judged_mean(column(rows, name), failed, 0.0, 1.0) for name in self.higher_is_better}
+    def witness(self, name: str) -> str:
+        """The judge failed where it gave no number of its own."""
+        return "gema_judge"
 
 
 def scores(
@@ -154,9 +145,4 @@ def _schema() -> dict[str, Any]:
         properties[f"{name}_score"] = {"type": "number", "minimum": 0, "maximum": 1}
         properties[f"{name}_reason"] = words
     properties[_FINAL] = {"type": "number", "minimum": 0, "maximum": 1}
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
+    return form(properties)

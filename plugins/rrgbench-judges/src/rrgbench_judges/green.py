@@ -9,14 +9,12 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
-from rrgbench import stats
 from rrgbench.errors import UsageError
 from rrgbench.interfaces import LLM, Ask
 from rrgbench.judging import Unreadable, answered
-from rrgbench.types import Case, Failure, Judged
-from rrgbench_judges.judge import LLMJudge, column, judged_mean, means, shown
+from rrgbench.types import Case, Failure
+from rrgbench_judges.judge import LLMJudge, shown
 from rrgbench_judges.reading import count, repeats, said
 
 # The letters of the reply, and what errors of that type are called in scores.
@@ -92,17 +90,13 @@ class Green(LLMJudge):
         scores = {"green": score, "green_upstream": upstream(answer.replies[0]), "green_error_free": errors == 0}
         return {name: float(value) for name, value in (found | scores).items()}
 
-    def reduce(self, rows: pd.DataFrame, weights: stats.Array | None = None) -> Mapping[str, stats.Array]:
-        """The mean over the reports of each column."""
-        return means(rows, list(_BOUNDS), weights)
+    def bounds(self, name: str) -> tuple[float, float]:
+        """Shares are 0 to 1; nothing bounds how many findings match, or how many errors there are."""
+        return _BOUNDS[name]
 
-    def judged(self, rows: pd.DataFrame) -> Mapping[str, Judged]:
+    def witness(self, name: str) -> str:
         """Every score fails with ``green``, but ``green_upstream``, which needs a reply and no more."""
-        out = {}
-        for name, (worst, best) in _BOUNDS.items():
-            failed = np.isnan(column(rows, name if name == "green_upstream" else "green"))
-            out[name] = judged_mean(column(rows, name), failed, worst, best)
-        return out
+        return name if name == "green_upstream" else "green"
 
     def _cut(self, text: str | None) -> str:
         return " ".join((text or "").split()[: self._words]) if self._words else text or ""

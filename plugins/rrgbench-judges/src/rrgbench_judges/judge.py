@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -31,6 +31,7 @@ class LLMJudge:
     needs: tuple[str, ...] = ("report", "reference")
     neutral: tuple[str, ...] = ("replies",)
     name: ClassVar[str]
+    higher_is_better: Mapping[str, bool]
     # The files in texts/ that hold what is asked, each with the placeholders that must stand in it.
     asks: ClassVar[Mapping[str, tuple[str, ...]]]
 
@@ -57,6 +58,25 @@ class LLMJudge:
             if lacking := [p for p in ("candidate", "reference") if p in placeholders and f"{{{p}}}" not in told]:
                 raise UsageError(f"{own}: lacks {{{lacking[0]}}}, without which the judge can't compare two reports.")
 
+    def bounds(self, name: str) -> tuple[float, float]:
+        """What one report can have of a score at worst and at best; NaN: no bound. Shares, and counts of errors."""
+        return (0.0, 1.0) if self.higher_is_better[name] else (np.nan, 0.0)
+
+    def witness(self, name: str) -> str:
+        """The column that a report lacks where the judge failed at a score; others may be undefined without a fault."""
+        return name
+
+    def reduce(self, rows: pd.DataFrame, weights: stats.Array | None = None) -> Mapping[str, stats.Array]:
+        """The mean over the reports of each score."""
+        return means(rows, list(self.higher_is_better), weights)
+
+    def judged(self, rows: pd.DataFrame) -> Mapping[str, Judged]:
+        """How far the judge got with each score, within its ``bounds``."""
+        return {
+            name: judged_mean(column(rows, name), np.isnan(column(rows, self.witness(name))), *self.bounds(name))
+            for name in self.higher_is_better
+        }
+
     @property
     def examples(self) -> list[str]:
         """The replies that the prompts show: a judge that gives one back has not judged."""
@@ -68,6 +88,12 @@ class LLMJudge:
         recorded = [self.recorded.signature] if self.recorded else []
         asked = "+".join(text.signature.removeprefix("text:") for text in self.texts.values())
         return "|".join([f"prompt:{asked}", *recorded])
+
+
+def form(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON schema of an object with all of these keys and no others."""
+    keys = list(properties)
+    return {"type": "object", "properties": properties, "required": keys, "additionalProperties": False}
 
 
 def shown(text: str | None) -> str:

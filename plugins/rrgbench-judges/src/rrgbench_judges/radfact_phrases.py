@@ -14,6 +14,7 @@ import yaml
 
 from rrgbench.judging import Unreadable
 from rrgbench.tables import once
+from rrgbench_judges.judge import form
 from rrgbench_judges.reading import MOST, repeats, said
 
 SHARED = 0.9  # of the words that a report and the sentences quoted from it must have in common; a slip may be put right
@@ -46,27 +47,13 @@ def normalised(text: str) -> str:
 
 # --- stage 1: a report to phrases -------------------------------------------------------------------------------------
 
-SPLIT: Mapping[str, Any] = {
-    "type": "object",
-    "properties": {
-        "sentence_list": {
-            "type": "array",
-            "minItems": 1,
-            "maxItems": 80,
-            "items": {
-                "type": "object",
-                "properties": {
-                    "orig": {"type": "string", "maxLength": 1200},
-                    "new": {"type": "array", "maxItems": 12, "items": {"type": "string", "maxLength": 400}},
-                },
-                "required": ["orig", "new"],
-                "additionalProperties": False,
-            },
-        }
-    },
-    "required": ["sentence_list"],
-    "additionalProperties": False,
-}
+_SENTENCE = form(
+    {
+        "orig": {"type": "string", "maxLength": 1200},
+        "new": {"type": "array", "maxItems": 12, "items": {"type": "string", "maxLength": 400}},
+    }
+)
+SPLIT = form({"sentence_list": {"type": "array", "minItems": 1, "maxItems": 80, "items": _SENTENCE}})
 
 
 def split(reply: str, report: str) -> list[str]:
@@ -120,7 +107,7 @@ def bound(phrase: str, others: Sequence[str]) -> dict[str, Any]:
         "evidence": {"type": "array", "maxItems": len(others), "items": {"type": "string", "enum": [*others]}},
         "status": {"type": "string", "enum": ["entailment", "not_entailment"]},
     }
-    return {"type": "object", "properties": properties, "required": [*_KEYS], "additionalProperties": False}
+    return form(properties)
 
 
 def verdict(

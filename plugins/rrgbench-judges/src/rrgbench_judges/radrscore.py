@@ -19,7 +19,7 @@ from rrgbench.cache import file_digest
 from rrgbench.interfaces import LLM, Ask
 from rrgbench.judging import Unreadable, answered
 from rrgbench.types import Case, Failure, Judged, Report
-from rrgbench_judges.judge import LLMJudge, column, judged_mean, means, shown
+from rrgbench_judges.judge import LLMJudge, column, form, judged_mean, means, shown
 from rrgbench_judges.reading import json_object
 
 MOST_ITEMS = 60  # findings or steps in one reasoning; a reply with more is a model that goes round in circles
@@ -179,16 +179,5 @@ def _read(path: Path) -> dict[str, str]:
 def _schema(term: Term) -> dict[str, Any]:
     """The reply as servers that can hold a model to a form are told of it: one item more than what is taken, so that a
     list that was cut to fit is not taken for a whole one."""
-    item = {
-        "type": "object",
-        "properties": {term.item: {"type": "string", "minLength": 1, "maxLength": 200}, term.mark: {"type": "boolean"}},
-        "required": [term.item, term.mark],
-        "additionalProperties": False,
-    }
-    listed = {"type": "array", "minItems": term.least, "maxItems": MOST_ITEMS + 1, "items": item}
-    return {
-        "type": "object",
-        "properties": {term.items: listed},
-        "required": [term.items],
-        "additionalProperties": False,
-    }
+    item = form({term.item: {"type": "string", "minLength": 1, "maxLength": 200}, term.mark: {"type": "boolean"}})
+    return form({term.items: {"type": "array", "minItems": term.least, "maxItems": MOST_ITEMS + 1, "items": item}})
